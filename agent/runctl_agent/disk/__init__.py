@@ -1,0 +1,1 @@
+"""What the trainer wrote, made safe to read."""

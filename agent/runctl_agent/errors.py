@@ -1,0 +1,129 @@
+"""Every error says what happened to what, why, and what mends it.
+
+RunctlError
+├── UsageError          exit 2
+├── ConfigError         exit 3
+├── RefusedError        exit 4   AWS refused: credentials, rights, quota, capacity
+├── NotFoundError       exit 5
+├── WrongStateError     exit 6
+├── TimedOutError       exit 7
+├── SourceChanged                what was staged or being sent is no longer what was finished
+├── JournalError                 the journal can't be used
+├── StoreError                   S3 said no, or nothing; `permanent` tells whether retrying can mend it
+│   ├── StoreUnavailable         no answer, a 5xx, a reset: try again
+│   │   └── SlowDown             503 SlowDown: with less concurrency
+│   ├── PreconditionFailed       412, or 409 on a conditional write: read back and decide
+│   ├── BadChecksum              the bytes that arrived are not the bytes that were sent
+│   ├── NoSuchUpload             the multipart upload is gone
+│   └── StoreRefused  permanent  denied, expired or missing credentials, no bucket, wrong region, KMS key
+└── TagError                     EC2 tags
+    ├── TagsUnavailable          no answer, or a 5xx: try again
+    ├── TagsThrottled            RequestLimitExceeded: back off
+    └── TagsRefused   permanent  denied
+"""
+
+from __future__ import annotations
+
+
+class RunctlError(Exception):
+    """Base of all. `what` happened to what, `why`, and `mend`: the command or change that mends it."""
+
+    exit_code = 1
+
+    def __init__(self, what: str, why: str = "", mend: str = "") -> None:
+        super().__init__(what, why, mend)
+        self.what = what
+        self.why = why
+        self.mend = mend
+
+    def __str__(self) -> str:
+        text = self.what
+        if self.why:
+            text += f": {self.why}"
+        return text
+
+    @property
+    def full(self) -> str:
+        """All three parts, one per line, for people."""
+        lines = [str(self)]
+        if self.mend:
+            lines.append(f"  mend: {self.mend}")
+        return "\n".join(lines)
+
+
+class UsageError(RunctlError):
+    exit_code = 2
+
+
+class ConfigError(RunctlError):
+    exit_code = 3
+
+
+class RefusedError(RunctlError):
+    exit_code = 4
+
+
+class NotFoundError(RunctlError):
+    exit_code = 5
+
+
+class WrongStateError(RunctlError):
+    exit_code = 6
+
+
+class TimedOutError(RunctlError):
+    exit_code = 7
+
+
+class SourceChanged(RunctlError):
+    """The trainer changed or removed what was being read; the snapshot is dropped and the new content goes."""
+
+
+class JournalError(RunctlError):
+    """The journal can't be opened, or another one is using it."""
+
+
+class StoreError(RunctlError):
+    permanent = False
+
+
+class StoreUnavailable(StoreError):
+    """Also raised when the answer was lost: the write may have landed."""
+
+
+class SlowDown(StoreUnavailable):
+    pass
+
+
+class PreconditionFailed(StoreError):
+    pass
+
+
+class BadChecksum(StoreError):
+    pass
+
+
+class NoSuchUpload(StoreError):
+    pass
+
+
+class StoreRefused(StoreError):
+    exit_code = 4
+    permanent = True
+
+
+class TagError(RunctlError):
+    permanent = False
+
+
+class TagsUnavailable(TagError):
+    pass
+
+
+class TagsThrottled(TagError):
+    pass
+
+
+class TagsRefused(TagError):
+    exit_code = 4
+    permanent = True

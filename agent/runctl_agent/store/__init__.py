@@ -1,0 +1,1 @@
+"""From the disk to S3 and back."""
