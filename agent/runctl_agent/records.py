@@ -191,3 +191,11 @@ class Instance:
     zone: str
     boot_id: str
     boot_time: int
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One reading of both clocks, in seconds: `wall` is compared with mtimes and shown, `mono` measures intervals."""
+
+    wall: float
+    mono: float

@@ -27,7 +27,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class ManifestFile:
-    """One file. `path` is relative to the checkpoint, `object` to `<destination>/<run>/`; `crc` is CRC-32 of the stored object."""
+    """One file. `path` is relative to the checkpoint, `object` to `<destination>/<run>/`; `crc` is the object's CRC-32."""
 
     path: str
     size: int
