@@ -1,0 +1,182 @@
+"""A seeded scheduler on a virtual clock: every task is a greenlet, one thread runs them all, and any group can be killed.
+
+A killed group is never run again and, as after `kill -9`, none of its `finally` blocks run. Switches happen where the
+agent sleeps or waits, and wherever a port calls `Seeded.step`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from types import TracebackType
+
+from greenlet import getcurrent, greenlet
+
+EPOCH = 1_800_000_000.0
+
+
+class Stuck(AssertionError):
+    """Every task waits for something that no other can bring about."""
+
+
+class SimEvent:
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._set = False
+
+    def set(self) -> None:
+        self._set = True
+
+    def clear(self) -> None:
+        self._set = False
+
+    def is_set(self) -> bool:
+        return self._set
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self._scheduler.block(timeout, self.is_set)
+        return self._set
+
+
+class SimLock(AbstractContextManager[object]):
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._held = False
+
+    def __enter__(self) -> object:
+        while self._held:
+            self._scheduler.block(None, lambda: not self._held)
+        self._held = True
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._held = False
+
+
+class SimTask:
+    """One greenlet. It is runnable when `ready()` or at `wake_at`."""
+
+    def __init__(self, scheduler: Scheduler, group: str, name: str, work: Callable[[], None]) -> None:
+        self.group = group
+        self.name = name
+        self.error: BaseException | None = None
+        self.done = False
+        self.wake_at: float | None = scheduler.mono
+        self.ready: Callable[[], bool] = lambda: True
+        self._scheduler = scheduler
+        self._work = work
+        self.greenlet = greenlet(self._run)
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        except Exception as error:
+            self.error = error
+        self.done = True
+
+    def join(self, timeout: float | None = None) -> bool:
+        self._scheduler.block(timeout, lambda: self.done)
+        return self.done
+
+
+class Scheduler:
+    """Runs tasks one switch at a time, in an order that only the seed decides. `on_step` is called after every switch."""
+
+    def __init__(self, seed: int, on_step: Callable[[], None] = lambda: None) -> None:
+        self.rng = random.Random(seed)
+        self.mono = 1000.0
+        self.steps = 0
+        self.on_step = on_step
+        self._tasks: list[SimTask] = []
+        self._graves: list[SimTask] = []
+        self._hub = getcurrent()
+
+    def spawn(self, group: str, name: str, work: Callable[[], None]) -> SimTask:
+        task = SimTask(self, group, name, work)
+        task.greenlet.parent = self._hub
+        self._tasks.append(task)
+        return task
+
+    def runtime(self, group: str) -> Seeded:
+        return Seeded(self, group)
+
+    def kill(self, group: str) -> None:
+        """End a group between two switches. Its greenlets are kept: collecting them would run their `finally` blocks."""
+        self._graves.extend(t for t in self._tasks if t.group == group)
+        self._tasks = [t for t in self._tasks if t.group != group]
+
+    def tasks(self, group: str) -> list[SimTask]:
+        return [t for t in self._tasks if t.group == group]
+
+    def block(self, timeout: float | None, ready: Callable[[], bool]) -> None:
+        """Give way until `ready()` or for at most `timeout` virtual seconds."""
+        task = self._current()
+        if task is None:
+            if not ready():
+                raise AssertionError("only a task may wait")
+            return
+        task.ready = ready
+        task.wake_at = None if timeout is None else self.mono + max(timeout, 0.0)
+        self._hub.switch()
+
+    def run(self, until: Callable[[], bool], *, limit: float = 1e6) -> None:
+        """Run until `until()`; raises Stuck when nothing can go on, or when the clock passes `limit` seconds from now."""
+        end = self.mono + limit
+        while not until():
+            self._turn(end)
+            self.on_step()
+
+    def _turn(self, end: float) -> None:
+        self._tasks = [t for t in self._tasks if not t.done or t.error is not None]
+        living = [t for t in self._tasks if not t.done]
+        runnable = [t for t in living if t.ready() or (t.wake_at is not None and t.wake_at <= self.mono)]
+        if not runnable:
+            times = [t.wake_at for t in living if t.wake_at is not None]
+            if not times or min(times) > end:
+                raise Stuck(f"at step {self.steps}: {[(t.group, t.name) for t in living]}")
+            self.mono = min(times)
+            return
+        chosen = runnable[self.rng.randrange(len(runnable))]
+        self.steps += 1
+        chosen.greenlet.switch()
+
+    def _current(self) -> SimTask | None:
+        here = getcurrent()
+        return next((t for t in self._tasks if t.greenlet is here), None)
+
+
+class Seeded:
+    """The Runtime of one group of tasks: an agent's life, or the world around it."""
+
+    def __init__(self, scheduler: Scheduler, group: str) -> None:
+        self.scheduler = scheduler
+        self.group = group
+
+    def now(self) -> float:
+        return EPOCH + self.scheduler.mono
+
+    def monotonic(self) -> float:
+        return self.scheduler.mono
+
+    def sleep(self, seconds: float) -> None:
+        self.scheduler.block(seconds, lambda: False)
+
+    def step(self) -> None:
+        """A place where others may go first, or where this life may end."""
+        self.scheduler.block(0.0, lambda: True)
+
+    def spawn(self, name: str, work: Callable[[], None]) -> SimTask:
+        return self.scheduler.spawn(self.group, name, work)
+
+    def event(self) -> SimEvent:
+        return SimEvent(self.scheduler)
+
+    def lock(self) -> SimLock:
+        return SimLock(self.scheduler)
+
+    def random(self) -> float:
+        return self.scheduler.rng.random()
+
+    def nonce(self) -> str:
+        return f"{self.scheduler.rng.getrandbits(128):032x}"
