@@ -8,6 +8,7 @@ RunctlError
 ├── WrongStateError     exit 6
 ├── TimedOutError       exit 7
 ├── SourceChanged                what was staged or being sent is no longer what was finished
+├── DiskShort                    less than staging.keep_free would be left on a disk
 ├── JournalError                 the journal can't be used
 ├── StoreError                   S3 said no, or nothing; `permanent` tells whether retrying can mend it
 │   ├── StoreUnavailable         no answer, a 5xx, a reset: try again
@@ -15,11 +16,14 @@ RunctlError
 │   ├── PreconditionFailed       412, or 409 on a conditional write: read back and decide
 │   ├── BadChecksum              the bytes that arrived are not the bytes that were sent
 │   ├── NoSuchUpload             the multipart upload is gone
+│   ├── CommitConflict permanent another writer's manifest stands where ours would go
+│   ├── Fenced        permanent  a writer with a higher epoch has this run
 │   └── StoreRefused  permanent  denied, expired or missing credentials, no bucket, wrong region, KMS key
 └── TagError                     EC2 tags
     ├── TagsUnavailable          no answer, or a 5xx: try again
     ├── TagsThrottled            RequestLimitExceeded: back off
     └── TagsRefused   permanent  denied
+        └── TagsFull  permanent  50 tags are there already
 """
 
 from __future__ import annotations
@@ -79,6 +83,10 @@ class SourceChanged(RunctlError):
     """The trainer changed or removed what was being read; the snapshot is dropped and the new content goes."""
 
 
+class DiskShort(RunctlError):
+    """Nothing was written; the oldest superseded snapshot is let go before the next try."""
+
+
 class JournalError(RunctlError):
     """The journal can't be opened, or another one is using it."""
 
@@ -107,6 +115,19 @@ class NoSuchUpload(StoreError):
     pass
 
 
+class CommitConflict(StoreError):
+    """Nothing was overwritten; the data that was sent stays where it is."""
+
+    permanent = True
+
+
+class Fenced(StoreError):
+    """Manifests may still be committed under the lower epoch; nothing else may be written."""
+
+    exit_code = 6
+    permanent = True
+
+
 class StoreRefused(StoreError):
     exit_code = 4
     permanent = True
@@ -127,3 +148,7 @@ class TagsThrottled(TagError):
 class TagsRefused(TagError):
     exit_code = 4
     permanent = True
+
+
+class TagsFull(TagsRefused):
+    pass

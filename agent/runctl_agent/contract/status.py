@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from dataclasses import fields as fields_of
 
-from .phases import Condition, Phase
+from .document import Fields, Wrong, array, between, count, encode, optional, parse, seconds, show, text, total
+from .keys import LAST_EPOCH
+from .malformed import Malformed
+from .names import component, matching, nonce, run_name
+from .phases import Condition, ConditionName, Phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +39,86 @@ class State:
     want: str = ""  # nonce of the last `runctl:want` acted on
     trainer_pid: int | None = None
     details: tuple[str, ...] = ()  # newest first; what a state too large drops, oldest first
+
+
+VERSION = 1
+LONGEST_TEXT = 64
+"""Characters of an instance id, an agent version and a nonce; so that the smallest form of any state fits the tags."""
+
+
+def plain_state(state: State) -> dict[str, object]:
+    """The document of a state, with every field."""
+    plain: dict[str, object] = {"version": VERSION}
+    plain.update((name, getattr(state, name)) for name in _NAMES)
+    plain["phase"] = state.phase.value
+    plain["conditions"] = [{"name": c.name.value, "since": c.since, "message": c.message} for c in state.conditions]
+    plain["details"] = list(state.details)
+    return plain
+
+
+def encode_state(state: State) -> bytes:
+    """`status.json`: canonical compact JSON. Raises ValueError for what `decode_state` would refuse."""
+    return encode(plain_state(state), read_state)
+
+
+def decode_state(body: bytes) -> State | Malformed:
+    return total(lambda given: read_state(Fields(parse(given))), body)
+
+
+def read_state(fields: Fields) -> State:
+    fields.version(VERSION)
+    return State(
+        run=fields.need("run", run_name),
+        phase=fields.need("phase", _phase),
+        instance=fields.need("instance", _label),
+        boot_time=fields.need("boot_time", seconds),
+        generation=fields.need("generation", count),
+        heartbeat=fields.need("heartbeat", seconds),
+        agent_version=fields.need("agent_version", _label),
+        epoch=fields.get("epoch", between(0, LAST_EPOCH), 0),
+        attempt=fields.get("attempt", count, 0),
+        conditions=fields.get("conditions", _conditions, ()),
+        checkpoint=fields.get("checkpoint", optional(component), None),
+        step=fields.get("step", optional(count), None),
+        committed_at=fields.get("committed_at", optional(seconds), None),
+        commits=fields.get("commits", count, 0),
+        pending_checkpoints=fields.get("pending_checkpoints", count, 0),
+        pending_bytes=fields.get("pending_bytes", count, 0),
+        pending_since=fields.get("pending_since", optional(seconds), None),
+        rate=fields.get("rate", count, 0),
+        exit_code=fields.get("exit_code", optional(between(0, 255)), None),
+        error=fields.get("error", text, ""),
+        want=fields.get("want", nonce, ""),
+        trainer_pid=fields.get("trainer_pid", optional(count), None),
+        details=fields.get("details", array(text), ()),
+    )
+
+
+_NAMES = tuple(field.name for field in fields_of(State))
+_label = matching(rf"[ -~]{{0,{LONGEST_TEXT}}}", f"at most {LONGEST_TEXT} printable ASCII characters")
+
+
+def _phase(value: object) -> Phase:
+    try:
+        return Phase(text(value))
+    except ValueError:
+        raise Wrong(f"{show(value)} is not a phase") from None
+
+
+def _conditions(value: object) -> tuple[Condition, ...]:
+    found = array(_condition)(value)
+    if len({condition.name for condition in found}) != len(found):
+        raise Wrong("one condition stands twice")
+    return found
+
+
+def _condition(value: object) -> Condition:
+    fields = Fields(value)
+    return Condition(fields.need("name", _condition_name), fields.need("since", seconds), fields.need("message", text))
+
+
+def _condition_name(value: object) -> ConditionName:
+    try:
+        return ConditionName(text(value))
+    except ValueError:
+        raise Wrong(f"{show(value)} is not a condition") from None

@@ -1,0 +1,40 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: test check e2e-trainers bench clean
+
+test: $(VENV)/.installed  ## everything but the real trainers, in parallel
+	$(BIN)/pytest --ignore=tests/e2e/trainers
+
+check: $(VENV)/.installed  ## ruff, format, mypy strict on code and tests, the layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+e2e-trainers: $(VENV)/.trainers  ## torch, transformers, Lightning and DCP train on the CPU, and resume
+	$(BIN)/pytest -n 2 tests/e2e/trainers
+
+bench: $(VENV)/.installed  ## from the closed file to the first byte of its upload, by format
+	$(BIN)/python bench/settle.py
+
+clean:
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "runctl needs Python 3.11 or newer, $(PYTHON) is $$($(PYTHON) -V): make PYTHON=python3.12 test" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' || \
+		{ echo "$(PYTHON) has no venv: install it (Debian and Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install -q -e '.[dev,demo]'
+	touch $@
+
+$(VENV)/.trainers: tests/e2e/trainers/requirements.txt $(VENV)/.installed
+	$(BIN)/python -m pip install -q -r tests/e2e/trainers/requirements.txt
+	touch $@

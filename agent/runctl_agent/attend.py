@@ -1,0 +1,148 @@
+"""The training beside the agent: its process and its markers, looked at a few times a second; one verdict comes out."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from dataclasses import asdict
+
+from .contract.malformed import Malformed
+from .contract.spec import Spec
+from .records import ProcessId
+from .runtime import Runtime
+from .store.journal import Journal
+from .training.evidence import Evidence, Outcome, Verdict, judge
+from .training.log_line import LogLine
+from .training.markers import MarkerFiles, Markers, MarkerSet, decode_baseline
+from .training.record import ExitRecord
+from .training.trainer import Processes, adopt
+
+log = logging.getLogger(__name__)
+
+MEMORY = "followed"
+"""The journal's fact: the process that is followed, and what the markers were at the first look."""
+
+
+class Attendant:
+    """Follows one training at a time."""
+
+    def __init__(
+        self, runtime: Runtime, spec: Spec, state_dir: str, boot_id: str, processes: Processes, journal: Journal
+    ) -> None:
+        self._runtime = runtime
+        self._spec = spec
+        self._boot_id = boot_id
+        self._processes = processes
+        self._journal = journal
+        self._files = MarkerFiles(spec.workdir, spec.training, state_dir, spec.run)
+        self._log = self._log_line()
+        self._markers = MarkerSet()
+        self._gone_since: float | None = None
+        self._log_since: float | None = None
+        self._pid_seen = False
+        self._kept = ""
+        self.process: ProcessId | None = None
+        self.verdict = Verdict(Outcome.WAITING, None, "the agent has not looked yet")
+        self.problems: tuple[str, ...] = ()
+        self._remember()
+
+    def turn(self) -> Verdict:
+        """One look at everything."""
+        now = self._runtime.monotonic()
+        seen = self._markers.observe(self._files.look(), now)
+        problems = list(seen.problems)
+        successor = self._candidate(seen, problems)
+        if successor is not None and successor != self.process:
+            seen = self._begin(successor, seen, now)
+        if self.process is not None and self._gone_since is None and self._processes.exited(self.process):
+            self._gone_since = now
+        self._pid_seen = self._pid_seen or seen.pid_new
+        if self._log_since is None and self._log.found():
+            self._log_since = now
+        self._tell(problems)
+        self._keep()
+        self.verdict = judge(self._evidence(seen), now, grace=self._spec.training.grace)
+        return self.verdict
+
+    @property
+    def followed(self) -> bool:
+        """Whether the process is there and has not ended."""
+        return self.process is not None and self._gone_since is None
+
+    def _candidate(self, seen: Markers, problems: list[str]) -> ProcessId | None:
+        """Who the pid file names, unless the one that is followed still lives."""
+        if self.followed or seen.pid is None:
+            return None
+        if isinstance(seen.pid, Malformed):
+            problems.append(seen.pid.reason)
+            return None
+        found = adopt(self._processes, seen.pid, self._spec.training.user)
+        if isinstance(found, ProcessId):
+            return found
+        if seen.pid_new and self.process is None:
+            problems.append(f"{self._spec.training.pid_file}: {found}")
+        return None
+
+    def _begin(self, process: ProcessId, seen: Markers, now: float) -> Markers:
+        """A process is there that was not followed before: an attempt begins."""
+        again = self.process is not None
+        if again:
+            self._markers.renew()
+            self._log = self._log_line()
+        self.process, self._gone_since, self._log_since = process, None, None
+        log.info("following process %d", process.pid)
+        return self._markers.observe(self._files.look(), now) if again else seen
+
+    def _evidence(self, seen: Markers) -> Evidence:
+        record = seen.record if isinstance(seen.record, ExitRecord) else None
+        return Evidence(
+            run=self._spec.run,
+            boot_id=self._boot_id,
+            process=self.process,
+            pid_seen=self._pid_seen,
+            gone_since=self._gone_since,
+            record=record,
+            record_new=seen.record_new,
+            exit_code=seen.exit_code,
+            complete_since=seen.complete_since,
+            log_since=self._log_since,
+        )
+
+    def _tell(self, problems: list[str]) -> None:
+        for problem in problems:
+            if problem not in self.problems:
+                log.warning("%s", problem)
+        self.problems = tuple(problems)
+
+    def _log_line(self) -> LogLine:
+        training = self._spec.training
+        return LogLine(os.path.join(self._spec.workdir, training.log_file), training.complete_pattern)
+
+    def _keep(self) -> None:
+        """So that an agent that comes back in the same attempt goes on with it."""
+        process = asdict(self.process) if self.process is not None else None
+        memory = {
+            "boot_id": self._boot_id,
+            "process": process,
+            "baseline": self._markers.baseline(),
+            "log": self._log.begins_at,
+        }
+        text = json.dumps(memory)
+        if text != self._kept:
+            self._journal.put(MEMORY, text)
+            self._kept = text
+
+    def _remember(self) -> None:
+        text = self._journal.get(MEMORY)
+        if text is None:
+            return
+        memory = json.loads(text)
+        if memory["boot_id"] != self._boot_id:
+            return
+        if memory["process"] is not None:
+            self.process = ProcessId(**memory["process"])
+        baseline = decode_baseline(memory["baseline"])
+        if not isinstance(baseline, Malformed):
+            self._markers = MarkerSet(baseline)
+        self._log.begins_at = memory["log"]

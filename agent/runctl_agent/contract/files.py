@@ -1,0 +1,121 @@
+"""The files of a manifest, and how each looks in the document."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .document import LARGEST, Fields, Wrong, array, between, count, show, text
+from .names import digest, file_bytes, object_key, relative_path, word
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a file's content: offset and size in bytes, `digest` as `blake3:<hex>`."""
+
+    offset: int
+    size: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestFile:
+    """One file. `path` is relative to the checkpoint, `object` to `<destination>/<run>/`; `crc` is the object's CRC-32."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    digest: str  # blake3:<hex> of the content; blake3-parts:<hex> of the parts' digests where there are several parts
+    crc: int
+    object: str
+    encoding: str = "identity"
+    parts: tuple[Part, ...] = ()
+
+
+def plain_file(file: ManifestFile) -> dict[str, object]:
+    return {
+        "path": file.path,
+        "size": file.size,
+        "mtime": file.mtime_ns,
+        "digest": file.digest,
+        "checksum": {"algorithm": "CRC32", "value": encode_crc(file.crc)},
+        "object": file.object,
+        "encoding": file.encoding,
+        "parts": [{"offset": part.offset, "size": part.size, "digest": part.digest} for part in file.parts],
+    }
+
+
+def read_file(value: object) -> ManifestFile:
+    fields = Fields(value)
+    file = ManifestFile(
+        path=fields.need("path", relative_path),
+        size=fields.need("size", count),
+        mtime_ns=fields.need("mtime", between(-LARGEST, LARGEST)),
+        digest=fields.need("digest", digest),
+        crc=fields.need("checksum", _checksum),
+        object=fields.need("object", object_key),
+        encoding=fields.get("encoding", word, "identity"),
+        parts=fields.get("parts", array(_part), ()),
+    )
+    _cover(file)
+    return file
+
+
+def one_tree(files: Iterable[ManifestFile]) -> None:
+    """Raises Wrong where two paths could not stand in one directory: twice the same, or one below the other."""
+    paths = [file_bytes(file.path) for file in files]
+    known = set(paths)
+    if len(known) != len(paths):
+        raise Wrong("two files have the same path", "files")
+    for path in paths:
+        parent = path.rpartition(b"/")[0]
+        while parent:
+            if parent in known:
+                raise Wrong(f"{parent!a} is both a file and a directory", "files")
+            parent = parent.rpartition(b"/")[0]
+
+
+def encode_crc(crc: int) -> str:
+    """A CRC-32 as S3 shows it: base64 of its four bytes, most significant first (ChecksumCRC32, Amazon S3 API)."""
+    if not 0 <= crc < 2**32:
+        raise ValueError(f"{crc} is not a CRC-32")
+    return base64.b64encode(crc.to_bytes(4, "big")).decode("ascii")
+
+
+def read_crc(value: object) -> int:
+    """The reverse of `encode_crc`."""
+    try:
+        raw = base64.b64decode(text(value).encode("ascii"), validate=True)
+    except (UnicodeEncodeError, binascii.Error):
+        raw = b""
+    if len(raw) != 4:
+        raise Wrong(f"{show(value)} is not the base64 of four bytes")
+    return int.from_bytes(raw, "big")
+
+
+def _checksum(value: object) -> int:
+    fields = Fields(value)
+    algorithm = fields.need("algorithm", text)
+    if algorithm != "CRC32":
+        raise Wrong(f"{show(algorithm)} is not CRC32", "algorithm")
+    return fields.need("value", read_crc)
+
+
+def _part(value: object) -> Part:
+    fields = Fields(value)
+    return Part(fields.need("offset", count), fields.need("size", count), fields.need("digest", digest))
+
+
+def _cover(file: ManifestFile) -> None:
+    """Raises Wrong unless the parts, where there are any, follow each other from the first byte to the last."""
+    if not file.parts:
+        return
+    end = 0
+    for part in file.parts:
+        if part.offset != end:
+            raise Wrong(f"a part begins at {part.offset}, not at {end}", "parts")
+        end += part.size
+    if end != file.size:
+        raise Wrong(f"the parts end at {end}, the file at {file.size}", "parts")

@@ -1,0 +1,147 @@
+"""The daemon: wiring, signals, sd_notify; no decisions.
+
+SIGTERM and SIGINT end the agent and leave training alone: what is under way is in the journal, and the next agent goes on
+with it. SIGHUP reads the run spec again: if it is valid, the agent starts anew with it in the same process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from types import FrameType
+
+from filelock import FileLock, Timeout
+
+from . import logs, notify
+from .config import load_spec
+from .disk.lease import ignore_lease_breaks
+from .errors import RunctlError, WrongStateError
+from .machine import Machine, make_state_dir
+from .pipeline import Pipeline
+from .runtime import Event, Runtime, ThreadRuntime
+
+log = logging.getLogger(__name__)
+
+ENDING = 10.0
+"""Seconds that a stage may take to end; what it leaves undone is in the journal."""
+
+FAREWELL = 5.0
+"""Seconds for the last state to be published."""
+
+
+class Signals:
+    """What the process was told, as events."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.told: Event = runtime.event()
+        self.end = False
+        self.reload = False
+        signal.signal(signal.SIGTERM, self._end)
+        signal.signal(signal.SIGINT, self._end)
+        signal.signal(signal.SIGHUP, self._reload)
+
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        self.end = True
+        self.told.set()
+
+    def _reload(self, number: int, frame: FrameType | None) -> None:
+        self.reload = True
+        self.told.set()
+
+
+def run(config: str, state_dir: str) -> bool:
+    """Run until told to end; returns whether to start anew. Raises RunctlError before anything is watched."""
+    runtime = ThreadRuntime()
+    signals = Signals(runtime)
+    ignore_lease_breaks()
+    spec = load_spec(config, runtime)
+    state_dir = make_state_dir(state_dir)
+    with _only_one(state_dir):
+        machine = Machine(runtime, spec, state_dir)
+        journal = machine.journal()
+        if journal.damaged:
+            log.error("the journal was damaged; it lies at %s now, and what is on disk is found anew", journal.damaged)
+        pipeline = Pipeline(runtime, spec, machine.keys, state_dir, journal, machine.stager(), machine.locks(), machine)
+        log.info("run %s: watching %s", spec.run, ", ".join(watched.path for watched in spec.checkpoints))
+        pipeline.start()
+        try:
+            return _until_told(signals, pipeline, config, runtime)
+        finally:
+            notify.stopping()
+            pipeline.stop()
+            pipeline.publisher.flush(FAREWELL)
+            pipeline.publisher.stop()
+            pipeline.join(ENDING)
+            journal.close()
+
+
+def _until_told(signals: Signals, pipeline: Pipeline, config: str, runtime: Runtime) -> bool:
+    while True:
+        signals.told.wait(1.0)
+        signals.told.clear()
+        pipeline.raise_dead()
+        notify.watchdog()
+        if signals.end:
+            log.info("told to end")
+            return False
+        if signals.reload:
+            signals.reload = False
+            if _valid(config, runtime):
+                log.info("told to read the run spec again: starting anew")
+                return True
+
+
+def _valid(config: str, runtime: Runtime) -> bool:
+    try:
+        load_spec(config, runtime)
+    except RunctlError as error:
+        log.error("the run spec was not read again: %s", error.full)
+        return False
+    return True
+
+
+class _only_one:  # noqa: N801 - reads as the statement it is used in
+    """One daemon a state directory, as long as it lives."""
+
+    def __init__(self, state_dir: str) -> None:
+        self._path = os.path.join(state_dir, "daemon.lock")
+        self._lock = FileLock(self._path, timeout=0)
+
+    def __enter__(self) -> None:
+        try:
+            self._lock.acquire()
+        except Timeout:
+            raise WrongStateError(
+                "another agent is running with this state directory",
+                f"{self._path} is locked",
+                "stop it first (systemctl stop runctl-agent), or give another --state-dir",
+            ) from None
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def main() -> None:
+    """`python -m runctl_agent.daemon`: what `runctl-agent run` becomes, without the command line's libraries in memory."""
+    parser = argparse.ArgumentParser(prog="runctl-agent run")
+    parser.add_argument("--config", required=True)
+    parser.add_argument("--state-dir", required=True)
+    arguments = parser.parse_args()
+    logs.begin()
+    try:
+        again = run(arguments.config, arguments.state_dir)
+    except RunctlError as error:
+        print(error.full, file=sys.stderr)  # noqa: T201 - the command's answer
+        sys.exit(error.exit_code)
+    except Exception:
+        log.critical("the agent ends: this is a bug", exc_info=True)
+        sys.exit(1)
+    if again:
+        os.execv(sys.executable, [sys.executable, "-m", "runctl_agent.daemon", *sys.argv[1:]])  # noqa: S606 - no shell is wanted
+
+
+if __name__ == "__main__":
+    main()

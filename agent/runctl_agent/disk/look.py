@@ -1,0 +1,132 @@
+"""One look at one file of a checkpoint, and the memory that spares the next one.
+
+A file that is not being written is opened a few times after each change, then known by its identity alone.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import pwd
+import stat
+from collections.abc import Collection
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from runctl_agent.disk import formats, lease
+from runctl_agent.disk.openat import FILE, file_id, opened
+from runctl_agent.errors import WrongStateError
+from runctl_agent.records import FileReading, Proof, Writer
+
+_LOOKS = 4  # covers the granularity's wait and the quiet time, when a writer may still come back
+GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE, errno.ENXIO})
+"""What the open of an entry says that was removed, or replaced by a link or a fifo, since it was listed."""
+
+
+@dataclass(slots=True)
+class _Known:
+    reading: FileReading
+    step: int | None
+    looks: int
+
+
+class Looker:
+    """Looks at files below one watched directory. Keys are paths relative to it."""
+
+    def __init__(self, root: str, *, leases: bool) -> None:
+        self._root = root
+        self._leases = leases
+        self._known: dict[str, dict[str, _Known]] = {}
+
+    def look(self, candidate: str, path: str, where: int, name: str, shown: str) -> FileReading | None:
+        """Look at the file `name` in the directory `where`; None: it is gone, or no regular file.
+
+        `path` is its path in the checkpoint, `shown` relative to the watched directory. Raises WrongStateError.
+        """
+        try:
+            found = os.stat(name, dir_fd=where, follow_symlinks=False)
+        except OSError as error:
+            self._raise_unless_gone(error, shown)
+            return None
+        if not stat.S_ISREG(found.st_mode):
+            return None
+        if self.settled(candidate, path, found):
+            return self._known[candidate][path].reading
+        try:
+            fd = os.open(name, FILE, dir_fd=where)
+        except OSError as error:
+            self._raise_unless_gone(error, shown)
+            return None
+        with opened(fd):
+            fresh = self._examine(fd, path, self._known.get(candidate, {}).get(path))
+        if fresh is None:
+            return None
+        self._known.setdefault(candidate, {})[path] = fresh
+        return fresh.reading
+
+    def settled(self, candidate: str, path: str, found: os.stat_result) -> bool:
+        """Whether another look would show what the last one did."""
+        known = self._known.get(candidate, {}).get(path)
+        return known is not None and known.looks >= _LOOKS and known.reading.id == file_id(found)
+
+    def step(self, candidate: str, path: str) -> int | None:
+        """What this JSON file said of its step when it was last looked at."""
+        known = self._known.get(candidate, {}).get(path)
+        return known.step if known else None
+
+    def keep(self, candidate: str, paths: Collection[str]) -> None:
+        """Forget the candidate's files that are not among `paths`."""
+        files = self._known.get(candidate, {})
+        for path in files.keys() - set(paths):
+            del files[path]
+        if not files:
+            self._known.pop(candidate, None)
+
+    def keep_candidates(self, names: AbstractSet[str]) -> None:
+        """Forget the candidates that are not among `names`."""
+        for name in self._known.keys() - names:
+            del self._known[name]
+
+    def _examine(self, fd: int, path: str, known: _Known | None) -> _Known | None:
+        before = os.fstat(fd)
+        if not stat.S_ISREG(before.st_mode):
+            return None
+        proof = formats.prove(path, fd, before.st_size)
+        step = formats.step_from_json(fd, before.st_size) if path.endswith(".json") and proof is Proof.WHOLE else None
+        holes = _has_holes(fd, before)
+        writer = lease.writer_of(fd) if self._leases else Writer.UNKNOWN
+        id_ = file_id(os.fstat(fd))
+        if id_ != file_id(before):
+            proof, writer = Proof.UNKNOWN, Writer.OPEN  # it changed while it was read
+        settled = writer is not Writer.OPEN and proof is not Proof.BROKEN
+        looks = known.looks + 1 if known is not None and known.reading.id == id_ else 1
+        return _Known(FileReading(path, id_, proof, writer, holes), step, looks if settled else 0)
+
+    def _raise_unless_gone(self, error: OSError, shown: str) -> None:
+        if error.errno not in GONE:
+            raise unreadable(f"{self._root}/{shown}", error) from error
+
+
+def unreadable(path: str, error: OSError) -> WrongStateError:
+    """The error for a path that can't be read, with who can't read it and what mends it."""
+    mend = f"let the agent's user read it: chmod -R g+rX '{path}', with {_user()} in its group, or run the agent as root"
+    if error.errno not in (errno.EACCES, errno.EPERM):
+        mend = f"look at it with: stat '{path}'; dmesg"
+    return WrongStateError(f"user {_user()} cannot read {path}", error.strerror or str(error), mend)
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
+def _has_holes(fd: int, found: os.stat_result) -> bool:
+    """A hole is data not written yet, or never. Few blocks alone may be compression or data kept in the inode."""
+    if found.st_blocks * 512 >= found.st_size:
+        return False
+    try:
+        return os.lseek(fd, 0, os.SEEK_HOLE) < found.st_size
+    except OSError:
+        return True

@@ -1,0 +1,251 @@
+"""Snapshots of finished checkpoints, so that rotation can't take them away; nothing is written into a watched directory.
+
+A file that is held has the very identity that was finished, from before it is held until after. So a snapshot is the finished
+checkpoint even if the trainer deletes it meanwhile; a hard link can still be rewritten in place, which `verify` tells.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+
+from runctl_agent.disk import hold
+from runctl_agent.disk.mounts import Mount, mount_of
+from runctl_agent.disk.openat import file_id, make_below, open_below, open_directory, open_file, opened, parts
+from runctl_agent.disk.places import Places
+from runctl_agent.errors import DiskShort, SourceChanged, WrongStateError
+from runctl_agent.records import IN_PLACE, FileEntry, FileId, Finished, Held, Staged, StagedFile
+
+Key = tuple[str, str, str]
+
+
+class Stager:
+    """Holds checkpoints in staging, or by open descriptors where there is no place for it.
+
+    `keep_free` is what a copy must leave free: a share of the disk if below 1, else bytes. `roots` are all the watched
+    directories: what they held before is swept, and none of them is staged in. The state directory must be there.
+    """
+
+    def __init__(
+        self,
+        state_dir: str,
+        *,
+        keep_free: float,
+        roots: Iterable[str] = (),
+        superuser: bool | None = None,
+        mount: Callable[[str], Mount | None] = mount_of,
+    ) -> None:
+        self._keep_free = keep_free
+        self._places = Places(state_dir, roots, superuser=os.geteuid() == 0 if superuser is None else superuser, mount=mount)
+        self._descriptors: dict[Key, list[dict[str, int]]] = {}
+
+    def stage(self, finished: Finished, *, copy: bool, label: str) -> Staged:
+        """Hold a finished checkpoint. `copy`: it may be rewritten in place. `label`: a name for it that nothing else has.
+
+        Raises SourceChanged, DiskShort, or WrongStateError; whatever it raises, nothing is left.
+        """
+        if parts(label) != [label]:
+            raise WrongStateError(f"{label!r} is not used as a label", "it is not one name")
+        with _told_of(finished), opened(_open_source(finished)) as source:
+            for place in self._places.for_root(finished.root):
+                try:
+                    fd = self._places.open(place, make=True)
+                except (OSError, WrongStateError):  # not writable, a link, or not ours: the next place
+                    continue
+                with opened(fd):
+                    return self._stage_in(place, fd, source, finished, copy=copy, label=label)
+            return self._keep_open(source, finished)
+
+    def open(self, staged: Staged, path: str) -> int:
+        """Open a staged file for reading, with an offset of its own; the caller closes it. Raises SourceChanged."""
+        wanted = next((file for file in staged.files if file.path == path), None)
+        if wanted is None:
+            raise _changed(staged.finished, f"{path!r} is not part of it")
+        with _told_of(staged.finished), ExitStack() as on_error:
+            fd = self._open_held(staged, wanted)
+            on_error.callback(os.close, fd)
+            _require_same(staged.finished, path, file_id(os.fstat(fd)), wanted.held_id)
+            on_error.pop_all()
+            return fd
+
+    def verify(self, staged: Staged) -> None:
+        """Raises SourceChanged unless every staged file is still what was staged."""
+        for file in staged.files:
+            os.close(self.open(staged, file.path))
+
+    def release(self, staged: Staged) -> None:
+        """Let a snapshot go; nothing happens if it has gone."""
+        if staged.directory:
+            self._remove(*os.path.split(staged.directory))
+        else:
+            self._close(_key(staged.finished))
+
+    def sweep(self, keep: set[str]) -> list[str]:
+        """Remove what an earlier life of this agent staged and nobody knows; `keep`: directories, or labels, of what is known.
+
+        Returns the directories removed. Only while nothing is being staged, here or by a `flush` beside.
+        """
+        removed: list[str] = []
+        for place in self._places.all():
+            for name in self._names_in(place):
+                directory = os.path.join(place, name)
+                if name not in keep and directory not in keep:
+                    self._remove(place, name)
+                    removed.append(directory)
+        return removed
+
+    def short_by(self, path: str) -> int:
+        """Bytes that must become free on the file system of `path` before `keep_free` is; 0 if it is."""
+        return _short_by(os.statvfs(path), self._keep_free)
+
+    def _stage_in(self, place: str, fd: int, source: int, finished: Finished, *, copy: bool, label: str) -> Staged:
+        os.mkdir(label, 0o700, dir_fd=fd)
+        with ExitStack() as on_error:
+            on_error.callback(shutil.rmtree, label, ignore_errors=True, dir_fd=fd)
+            with opened(open_below(fd, label)) as target:
+                files = self._hold_all(source, target, finished, copy=copy)
+            on_error.pop_all()
+        return Staged(finished, os.path.join(place, label), tuple(files))
+
+    def _hold_all(self, source: int, target: int, finished: Finished, *, copy: bool) -> list[StagedFile]:
+        held: list[StagedFile] = []
+        left = finished.size
+        for entry in finished.files:
+            *above, name = parts(entry.path)
+            with _open_finished(source, finished, entry) as fd, opened(make_below(target, above)) as directory:
+                how, id_ = self._hold(finished, fd, directory, name, copy=copy, left=left)
+                _require_finished(finished, entry, fd)
+            if how is Held.LINK:
+                _require_same(finished, entry.path, id_, entry.id)
+            held.append(StagedFile(entry.path, entry.id, how, id_))
+            left -= entry.id.size
+        return held
+
+    def _hold(self, finished: Finished, fd: int, directory: int, name: str, *, copy: bool, left: int) -> tuple[Held, FileId]:
+        id_ = hold.reflink(fd, directory, name)
+        if id_ is not None:
+            return Held.REFLINK, id_
+        id_ = None if copy else hold.link(fd, directory, name)
+        if id_ is not None:
+            return Held.LINK, id_
+        short = _short_by(os.fstatvfs(directory), self._keep_free, less=left)
+        if short:
+            raise _disk_short(finished, f"a copy of {left} bytes leaves {short} bytes too little free")
+        return Held.COPY, hold.copy(fd, directory, name)
+
+    def _keep_open(self, source: int, finished: Finished) -> Staged:
+        kept: dict[str, int] = {}
+        with ExitStack() as on_error:
+            for entry in finished.files:
+                with _open_finished(source, finished, entry) as fd:
+                    kept[entry.path] = os.dup(fd)
+                on_error.callback(os.close, kept[entry.path])
+            on_error.pop_all()
+        self._descriptors.setdefault(_key(finished), []).append(kept)
+        return Staged(finished, "", tuple(StagedFile(e.path, e.id, Held.DESCRIPTOR, e.id) for e in finished.files))
+
+    def _open_held(self, staged: Staged, file: StagedFile) -> int:
+        if staged.directory:
+            with opened(open_directory(staged.directory)) as directory:
+                return open_file(directory, file.path)
+        kept = self._descriptors.get(_key(staged.finished))
+        if not kept:
+            raise _changed(staged.finished, "it was held by descriptors, which ended with the agent that held them")
+        # By way of /proc, for a duplicate would share its offset with every other.
+        return os.open(f"/proc/self/fd/{kept[-1][file.path]}", os.O_RDONLY | os.O_NONBLOCK)
+
+    def _close(self, key: Key) -> None:
+        kept = self._descriptors.get(key, [])
+        if kept:
+            for fd in kept.pop().values():
+                os.close(fd)
+        if not kept:
+            self._descriptors.pop(key, None)
+
+    def _names_in(self, place: str) -> list[str]:
+        try:
+            with opened(self._places.open(place, make=False)) as fd:
+                return os.listdir(fd)
+        except (OSError, WrongStateError):  # not there, or not ours
+            return []
+
+    def _remove(self, place: str, name: str) -> None:
+        try:
+            with opened(self._places.open(place, make=False)) as fd:
+                shutil.rmtree(name, dir_fd=fd)
+        except FileNotFoundError:  # it has gone
+            pass
+        except OSError as error:
+            raise WrongStateError(
+                f"{os.path.join(place, name)} can't be removed", error.strerror or str(error), "remove it by hand"
+            ) from error
+
+
+def _short_by(disk: os.statvfs_result, keep_free: float, less: int = 0) -> int:
+    """Bytes short of `keep_free` if `less` bytes fewer were free; free means free for everybody, not for root alone."""
+    wanted = keep_free * disk.f_blocks * disk.f_frsize if keep_free < 1 else keep_free
+    return max(0, int(wanted) + less - disk.f_bavail * disk.f_frsize)
+
+
+def _open_source(finished: Finished) -> int:
+    root = open_directory(os.path.realpath(finished.root))
+    if finished.kind in IN_PLACE:
+        return root
+    with opened(root):
+        return open_below(root, finished.name)
+
+
+@contextmanager
+def _open_finished(source: int, finished: Finished, entry: FileEntry) -> Iterator[int]:
+    """A file of a finished checkpoint, the very one that was finished."""
+    with opened(open_file(source, entry.path)) as fd:
+        _require_finished(finished, entry, fd)
+        yield fd
+
+
+def _require_finished(finished: Finished, entry: FileEntry, fd: int) -> None:
+    if file_id(os.fstat(fd)) != entry.id:
+        raise _changed(finished, f"{entry.path!r} is not the file that was finished")
+
+
+def _require_same(finished: Finished, path: str, found: FileId, wanted: FileId) -> None:
+    if not hold.same(found, wanted):
+        raise _changed(finished, f"{path!r} was rewritten in place")
+
+
+def _changed(finished: Finished, why: str) -> SourceChanged:
+    return SourceChanged(f"the snapshot of {_name(finished)} is dropped", why, "nothing: the new content is sent instead")
+
+
+def _disk_short(finished: Finished, why: str) -> DiskShort:
+    return DiskShort(f"{_name(finished)} is not staged", why, "free space on that disk, or lower staging.keep_free")
+
+
+def _name(finished: Finished) -> str:
+    return f"{finished.name!r} in {finished.root}"
+
+
+@contextmanager
+def _told_of(finished: Finished) -> Iterator[None]:
+    """Foreign errors in the project's own words."""
+    try:
+        yield
+    except OSError as error:
+        raise _translated(finished, error) from error
+
+
+def _translated(finished: Finished, error: OSError) -> SourceChanged | DiskShort | WrongStateError:
+    why = error.strerror or str(error)
+    if error.errno in hold.SHORT:
+        return _disk_short(finished, why)
+    if error.errno in hold.GONE or isinstance(error, FileNotFoundError):
+        return _changed(finished, why)
+    mend = "raise LimitNOFILE of the unit" if error.errno == errno.EMFILE else "run the agent as root, or as the training's user"
+    return WrongStateError(f"{_name(finished)} can't be staged", why, mend)
+
+
+def _key(finished: Finished) -> Key:
+    return finished.root, finished.name, finished.signature

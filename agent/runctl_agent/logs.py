@@ -1,0 +1,33 @@
+"""Structured logs: one line an event on stderr, in logfmt, so that journald and people can both read it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+
+
+class Logfmt(logging.Formatter):
+    """`time=… level=… stage=… msg="…"`; a trace, which only a bug has, is one field too."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        stage = record.name.removeprefix("runctl_agent.")
+        level, message = record.levelname.lower(), _quoted(record.getMessage())
+        line = f"time={at}.{int(record.msecs):03d}Z level={level} stage={stage} msg={message}"
+        if record.exc_info:
+            line += f" trace={_quoted(self.formatException(record.exc_info))}"
+        return line
+
+
+def begin(level: int = logging.INFO) -> None:
+    """Log to stderr from now on; the SDK's own lines only from warnings up."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Logfmt())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("runctl_agent").setLevel(level)
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=True)

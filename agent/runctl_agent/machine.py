@@ -1,0 +1,136 @@
+"""The real machine around the agent: inotify, processes, IMDS, S3 and EC2, and where its own files lie."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+from collections.abc import Callable
+
+import psutil
+
+from . import notify
+from .contract.keys import Destination, Keys, parse_destination
+from .contract.malformed import Malformed
+from .contract.spec import Spec
+from .disk.lock import Locks, default_runtime_dir
+from .disk.stage import Stager
+from .disk.watch import DiskWatcher, Watcher
+from .ec2 import Ec2Tags
+from .errors import ConfigError, WrongStateError
+from .pipeline import Reached
+from .publish import write_atomically
+from .records import Change, Instance, ProcessId
+from .runtime import Runtime
+from .store.journal import Journal
+from .store.s3 import S3Store
+from .training.imds import Imds
+from .training.trainer import LinuxProcesses
+
+
+class Machine:
+    """What `pipeline.Surroundings` asks for, of this machine."""
+
+    def __init__(self, runtime: Runtime, spec: Spec, state_dir: str) -> None:
+        self._runtime = runtime
+        self._spec = spec
+        self._processes = LinuxProcesses()
+        self.state_dir = state_dir
+        self.boot_id = self._processes.boot_id
+        self.boot_time = int(psutil.boot_time())
+        self.destination, self.keys = places(spec)
+        self._imds = Imds()
+
+    def watcher(self, sink: Callable[[Change], None]) -> Watcher:
+        return DiskWatcher(self._runtime, sink)
+
+    def processes(self) -> LinuxProcesses:
+        return self._processes
+
+    def reach(self) -> Reached:
+        instance = self.instance()
+        store = self.store(instance)
+        store.check_bucket()
+        tags = Ec2Tags(instance, self._imds.tags) if instance is not None else None
+        return Reached(instance, instance.id if instance is not None else host_name(), store, tags)
+
+    def instance(self) -> Instance | None:
+        """Who EC2 says we are; None outside EC2."""
+        return self._imds.identity(self.boot_id, self.boot_time)
+
+    def store(self, instance: Instance | None) -> S3Store:
+        # Where AWS_REGION is not set, the bucket is asked for in the instance's own region.
+        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+        return S3Store(self.destination.bucket, region=region or (instance.region if instance is not None else None))
+
+    def write_status(self, body: bytes) -> None:
+        write_atomically(os.path.join(self.state_dir, "status.json"), body)
+
+    def ready(self) -> None:
+        notify.ready()
+
+    # --- the agent's own files ---
+
+    def journal(self) -> Journal:
+        """The journal of this state directory, with claims in the name of this very process."""
+        own = self._processes.identify(os.getpid())
+        if own is None:
+            raise WrongStateError(
+                "the agent can't find itself in /proc", "/proc is hidden from it", "mount -o remount,hidepid=0 /proc"
+            )
+        owner = f"{own.pid}/{own.ticks}/{own.boot_id}"
+        return Journal(
+            os.path.join(self.state_dir, "journal.db"), owner=owner, alive=self._owner_alive, lock=self._runtime.lock()
+        )
+
+    def stager(self) -> Stager:
+        roots = [watched.path for watched in self._spec.checkpoints]
+        return Stager(self.state_dir, keep_free=self._spec.staging.keep_free, roots=roots)
+
+    def locks(self) -> Locks:
+        runtime_dir = default_runtime_dir(self.state_dir, uid=os.geteuid(), environ=os.environ)
+        return Locks(os.path.join(runtime_dir, "locks"))
+
+    def _owner_alive(self, owner: str) -> bool:
+        pid, ticks, boot_id = owner.split("/")
+        return self._processes.alive(ProcessId(int(pid), int(ticks), boot_id))
+
+
+def places(spec: Spec) -> tuple[Destination, Keys]:
+    """Bucket and keys of a run. Raises ConfigError."""
+    destination = parse_destination(spec.destination)
+    if isinstance(destination, Malformed):
+        raise ConfigError(
+            f"the destination {spec.destination} can't be used", destination.reason, "correct destination in the run spec"
+        )
+    return destination, Keys(destination.prefix, spec.run)
+
+
+def host_name() -> str:
+    """Who writes, outside EC2: at most 64 printable ASCII characters."""
+    name = socket.gethostname()
+    if name.isascii() and name.isprintable() and 0 < len(name) <= 58:
+        return f"host-{name}"
+    return f"host-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}"
+
+
+def default_state_dir() -> str:
+    """`/var/lib/runctl` as root, else `$XDG_STATE_HOME/runctl`."""
+    if os.geteuid() == 0:
+        return "/var/lib/runctl"
+    return os.path.join(os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state"), "runctl")
+
+
+def make_state_dir(path: str) -> str:
+    """Make it if it is missing, for the agent alone but for its status file. Raises WrongStateError."""
+    path = os.path.abspath(path)
+    try:
+        os.makedirs(path, mode=0o755, exist_ok=True)
+        os.close(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise PermissionError(13, "Permission denied")
+    except OSError as error:
+        raise WrongStateError(
+            f"the state directory {path} can't be used", error.strerror or str(error), "give another one with --state-dir"
+        ) from error
+    return path

@@ -1,0 +1,42 @@
+"""The notify protocol of systemd: one datagram to NOTIFY_SOCKET (sd_notify(3)); without it nothing happens."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+
+log = logging.getLogger(__name__)
+
+
+def ready() -> None:
+    """The journal is recovered and the directories are watched."""
+    _send("READY=1")
+
+
+def stopping() -> None:
+    _send("STOPPING=1")
+
+
+def watchdog() -> None:
+    """Still alive; due at least every WATCHDOG_USEC microseconds."""
+    _send("WATCHDOG=1")
+
+
+def status(text: str) -> None:
+    """One line for `systemctl status`."""
+    _send("STATUS=" + " ".join(text.split()))
+
+
+def _send(message: str) -> None:
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]  # an abstract socket, unix(7)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+            sender.setblocking(False)
+            sender.sendto(message.encode("utf-8", "surrogateescape"), address)
+    except OSError as error:
+        log.warning("systemd was not told %r: %s", message, error)

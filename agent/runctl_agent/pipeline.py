@@ -1,0 +1,289 @@
+"""The whole agent, and the only file that knows the order of its stages:
+
+    watch → settle → stage → journal                                        Gatherer
+                             journal → upload → commit                      Sender
+    trainer, markers                                  → report → publish    Attendant, Report, Publisher
+
+Nothing waits for the network but the sender and the publisher, so that what the trainer wrote is safe from its rotation
+before anything is known of S3, EC2 or IMDS.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from .attend import Attendant
+from .contract.keys import Keys
+from .contract.spec import Spec
+from .contract.status import State
+from .disk.lock import Locks
+from .disk.read import Reader
+from .disk.settle import Settler
+from .disk.stage import Stager
+from .disk.watch import Watcher
+from .errors import RunctlError, StoreUnavailable
+from .gather import Gatherer
+from .lineage import Lineage
+from .publish import Publisher, TagPort
+from .records import Change, Instance
+from .report import Facts, Report
+from .runtime import Runtime, Task
+from .sender import Sender
+from .store.backoff import backoff
+from .store.commit import Committer
+from .store.journal import Journal
+from .store.objects import ObjectStore
+from .store.upload import Uploader
+from .training.state import refusal
+from .training.trainer import Processes
+
+log = logging.getLogger(__name__)
+
+TICK = 0.25
+"""Seconds between looks at the trainer and its markers."""
+
+TELL = 1.0
+"""Seconds between reports while the verdict stays the same."""
+
+
+@dataclass(frozen=True)
+class Reached:
+    """What is known once the network answered. `instance` is None outside EC2: then there are no tags."""
+
+    instance: Instance | None
+    name: str  # of the instance, else of the host: who writes epochs and manifests
+    store: ObjectStore
+    tags: TagPort | None
+
+
+class Surroundings(Protocol):
+    """The machine around the agent: what a simulation puts in the place of inotify, networks and processes."""
+
+    boot_id: str
+    boot_time: int
+
+    def watcher(self, sink: Callable[[Change], None]) -> Watcher: ...
+
+    def processes(self) -> Processes: ...
+
+    def reach(self) -> Reached:
+        """Identity and clients. Raises RunctlError while the network does not answer or refuses."""
+
+    def write_status(self, body: bytes) -> None:
+        """The local status file."""
+
+    def ready(self) -> None:
+        """Tell the service manager that the agent has recovered."""
+
+
+class Pipeline:
+    """One agent's life. `start` returns at once; `stop` ends every stage in the order in which data flows."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        spec: Spec,
+        keys: Keys,
+        state_dir: str,
+        journal: Journal,
+        stager: Stager,
+        locks: Locks,
+        around: Surroundings,
+    ) -> None:
+        self._runtime = runtime
+        self._spec = spec
+        self._journal = journal
+        self._stager = stager
+        self._locks = locks
+        self._around = around
+        self._filled = runtime.event()
+        self.stopping = runtime.event()
+        self.keys = keys
+        self.gatherer = Gatherer(
+            runtime,
+            {watched.path: Reader(watched) for watched in spec.checkpoints},
+            Settler(spec.settle),
+            stager,
+            locks,
+            journal,
+            self._filled,
+            settle=spec.settle,
+        )
+        self.attendant = Attendant(runtime, spec, state_dir, around.boot_id, around.processes(), journal)
+        self.report = Report(runtime, spec.run, journal, around.boot_id, around.boot_time)
+        self.publisher = self._publisher(None, None)
+        self.sender: Sender | None = None
+        self.unreached: RunctlError | None = None
+        self._watcher = around.watcher(self.gatherer.sink)
+        self._tasks: list[Task] = []
+
+    # --- from start to stop ---
+
+    def start(self) -> None:
+        self._watcher_starts()
+        self._tasks.append(self._runtime.spawn("gather", self.gatherer.run))
+        self._tasks.append(self._runtime.spawn("publish", self.publisher.run))
+        self._tasks.append(self._runtime.spawn("attend", self._attend))
+        self._tasks.append(self._runtime.spawn("send", self._send))
+
+    def stop(self) -> None:
+        self.stopping.set()
+        self._watcher.stop()
+        self.gatherer.stop()
+        if self.sender is not None:
+            self.sender.stop()
+        self._filled.set()
+
+    def join(self, timeout: float) -> bool:
+        """Wait at most so many seconds until every stage has ended; returns whether it has."""
+        end = self._runtime.monotonic() + timeout
+        ended = [task.join(max(0.0, end - self._runtime.monotonic())) for task in self._tasks]
+        return all(ended)
+
+    def raise_dead(self) -> None:
+        """Raise what ended a stage that should be running."""
+        for task in self._tasks:
+            if task.error is not None:
+                raise task.error
+
+    def _watcher_starts(self) -> None:
+        for watched in self._spec.checkpoints:
+            self._watcher.watch(watched.path)
+        self._watcher.start()
+
+    # --- attend and report ---
+
+    def _attend(self) -> None:
+        self.gatherer.recovered.wait()
+        self.report.recovered()
+        self._around.ready()
+        told, last, before = self._runtime.monotonic() - TELL, None, self.attendant.process
+        while not self.stopping.is_set():
+            verdict = self.attendant.turn()
+            self.gatherer.training_ended(verdict.ended)
+            if self.attendant.process != before:
+                self.report.process_began(another=before is not None)
+                before = self.attendant.process
+            if verdict != last or self._runtime.monotonic() - told >= TELL:
+                self.tell()
+                told, last = self._runtime.monotonic(), verdict
+            self.stopping.wait(TICK)
+
+    def tell(self) -> State:
+        """Put the state together and hand it to the publisher."""
+        state = self.report.tell(self._facts())
+        self.publisher.update(state)
+        return state
+
+    def _facts(self) -> Facts:
+        sender, gatherer = self.sender, self.gatherer
+        unreached = self.unreached
+        troubles = [f"{path}: {why}" for path, why in sorted(gatherer.problems.items())]
+        return Facts(
+            verdict=self.attendant.verdict,
+            trainer_pid=self.attendant.process.pid if self.attendant.process is not None else None,
+            quiet=gatherer.quiet,
+            epoch=sender.epoch if sender is not None else 0,
+            refused=self._refused(),
+            fenced=sender.fenced if sender is not None else "",
+            disk_full=gatherer.disk_full,
+            incomplete=sender.incomplete if sender is not None else "",
+            last_error=str(unreached) if unreached is not None else sender.last_error if sender is not None else "",
+            problems=(*troubles, *self._watcher.problems(), *self.attendant.problems, *map(str, self.publisher.problems())),
+        )
+
+    def _refused(self) -> str:
+        """What someone has to mend: S3, EC2 or a directory refuses the agent."""
+        if self.unreached is not None:
+            return refusal(self.unreached)
+        if self.sender is not None and self.sender.refused:
+            return self.sender.refused
+        denied = [problem.error for problem in self.publisher.problems() if problem.denied]
+        return refusal(denied[0]) if denied else self.gatherer.refused
+
+    # --- send ---
+
+    def _send(self) -> None:
+        reached = self._reach()
+        if reached is None:
+            return
+        self.gatherer.recovered.wait()
+        committer = Committer(reached.store, self.keys, self._runtime, self._spec.run, reached.name)
+        self.sender = self._make_sender(reached, committer)
+        self._republish(reached, committer, self.sender)
+        if not self.stopping.is_set():
+            self.sender.run()
+
+    def _reach(self) -> Reached | None:
+        """Keep trying until the network answers; None: told to stop."""
+        attempt = 0
+        while not self.stopping.is_set():
+            try:
+                reached = self._around.reach()
+            except RunctlError as error:
+                attempt += 1
+                if str(error) != str(self.unreached):
+                    log.warning("%s", error.full)
+                self.unreached = error
+                self.stopping.wait(backoff(attempt, self._runtime.random()))
+            else:
+                self.unreached = None
+                return reached
+        return None
+
+    def _make_sender(self, reached: Reached, committer: Committer) -> Sender:
+        lineage = Lineage(
+            self._runtime,
+            self._journal,
+            committer,
+            reached.name,
+            self._around.boot_id,
+            backlog=lambda: self.gatherer.backlog,
+            trainer=lambda: self.attendant.process,
+        )
+        uploader = Uploader(reached.store, self._journal, self.keys, self._runtime)
+        return Sender(
+            self._runtime,
+            self._spec.run,
+            reached.name,
+            self._journal,
+            self._stager,
+            self._locks,
+            uploader,
+            committer,
+            lineage,
+            self._filled,
+            self.gatherer.forget,
+        )
+
+    # --- publish ---
+
+    def _publisher(self, tags: TagPort | None, status: Callable[[bytes], None] | None, instance: str = "") -> Publisher:
+        return Publisher(
+            self._runtime,
+            tags=tags,
+            status=status,
+            memory=self._journal,
+            write_local=self._around.write_status,
+            heartbeat=self._spec.publish.heartbeat,
+            instance=instance,
+        )
+
+    def _republish(self, reached: Reached, committer: Committer, sender: Sender) -> None:
+        """From now on to the tags and to S3 as well."""
+
+        def put_status(body: bytes) -> None:
+            if not sender.epoch:
+                raise StoreUnavailable("status.json was not written", "no epoch has been taken yet")
+            if committer.fence() <= sender.epoch:  # a fenced agent leaves status.json to the newer writer
+                reached.store.put(self.keys.status, body)
+
+        before = self.publisher
+        self.report.instance = reached.instance
+        self.publisher = self._publisher(reached.tags, put_status, reached.name)
+        before.stop()
+        self.tell()
+        self._tasks.append(self._runtime.spawn("publish", self.publisher.run))

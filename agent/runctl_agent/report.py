@@ -1,0 +1,144 @@
+"""What the agent says of itself: one State, made of what every stage knows."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import deque
+from dataclasses import asdict, dataclass
+
+from . import __version__
+from .contract.phases import Phase
+from .contract.status import State
+from .records import Instance
+from .runtime import Runtime
+from .store.journal import Journal
+from .training.evidence import Verdict
+from .training.state import Life, Sync, again, begin, follow, sync_conditions
+
+log = logging.getLogger(__name__)
+
+MEMORY = "life"
+RATE_WINDOW = 60.0
+DETAILS = 20
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the stages report. Texts are empty where there is nothing to say; `problems` are for people."""
+
+    verdict: Verdict
+    trainer_pid: int | None
+    quiet: bool  # nothing on disk waits to be finished or staged
+    epoch: int
+    refused: str
+    fenced: str
+    disk_full: str
+    incomplete: str
+    last_error: str
+    problems: tuple[str, ...]
+
+
+class Report:
+    """Keeps the life of the present attempt, in the journal too, and makes the state to publish."""
+
+    def __init__(self, runtime: Runtime, run: str, journal: Journal, boot_id: str, boot_time: int) -> None:
+        self._runtime = runtime
+        self._run = run
+        self._journal = journal
+        self._boot_time = boot_time
+        self._kept = journal.get(MEMORY) or ""
+        self.life = begin(boot_id, runtime.now(), _remembered(self._kept))
+        self._sent: deque[tuple[float, int]] = deque()
+        self._last_sent_at: float | None = None
+        self._details: deque[str] = deque(maxlen=DETAILS)
+        self.instance: Instance | None = None
+
+    def recovered(self) -> None:
+        """The journal and the disk were read: from now on the agent is attached."""
+        if self.life.phase is Phase.STARTING:
+            self._live(self.life.to(Phase.WAITING, self._runtime.now()))
+
+    def process_began(self, *, another: bool) -> None:
+        """A training process is there. `another`: one before it is gone, and what that left unsaid is not waited for."""
+        now = self._runtime.now()
+        if another and not self.life.terminal:
+            self._live(self.life.to(Phase.FAILED, now))
+        if self.life.terminal:
+            self._live(again(self.life, now))
+
+    def tell(self, facts: Facts) -> State:
+        """Take in what the stages say; returns the state to publish."""
+        now = self._runtime.now()
+        pending = self._journal.pending()
+        totals = self._journal.totals()
+        durable = facts.quiet and not pending.checkpoints
+        self._follow(facts.verdict, now, durable)
+        rate = self._rate(totals.sent_bytes)
+        sync = Sync(
+            pending_bytes=pending.bytes,
+            pending_since=pending.oldest_at,
+            last_sent_at=self._last_sent_at,
+            last_error=facts.last_error,
+            refused=facts.refused,
+            fenced=facts.fenced,
+            disk_full=facts.disk_full,
+            incomplete=facts.incomplete,
+        )
+        self._live(sync_conditions(self.life, sync, now))
+        newest = totals.newest
+        return State(
+            run=self._run,
+            phase=self.life.phase,
+            instance=self.instance.id if self.instance is not None else "",
+            boot_time=self._boot_time,
+            generation=0,
+            heartbeat=0,
+            agent_version=__version__,
+            epoch=facts.epoch,
+            attempt=self.life.attempt,
+            conditions=self.life.conditions,
+            checkpoint=newest.checkpoint if newest is not None else None,
+            step=newest.step if newest is not None else None,
+            committed_at=int(newest.at) if newest is not None else None,
+            commits=totals.commits,
+            pending_checkpoints=pending.checkpoints,
+            pending_bytes=pending.bytes,
+            pending_since=int(pending.oldest_at) if pending.oldest_at is not None else None,
+            rate=rate,
+            exit_code=self.life.exit_code,
+            error=facts.last_error or next(iter(facts.problems), ""),
+            trainer_pid=facts.trainer_pid,
+            details=(*facts.problems, *self._details)[:DETAILS],
+        )
+
+    def _follow(self, verdict: Verdict, now: float, durable: bool) -> None:
+        for life in follow(self.life, verdict, now, durable=durable):
+            log.info("%s: %s", life.phase, verdict.reason)
+            self._details.appendleft(f"{life.phase}: {verdict.reason}")
+            self._live(life)
+
+    def _live(self, life: Life) -> None:
+        self.life = life
+        text = json.dumps({**asdict(life), "conditions": []})
+        if text != self._kept:
+            self._journal.put(MEMORY, text)
+            self._kept = text
+
+    def _rate(self, sent: int) -> int:
+        """Bytes per second over the last minute."""
+        now = self._runtime.monotonic()
+        if self._sent and sent != self._sent[-1][1]:
+            self._last_sent_at = self._runtime.now()
+        self._sent.append((now, sent))
+        while len(self._sent) > 1 and now - self._sent[0][0] > RATE_WINDOW:
+            self._sent.popleft()
+        began, before = self._sent[0]
+        return int((sent - before) / (now - began)) if now > began else 0
+
+
+def _remembered(text: str) -> Life | None:
+    if not text:
+        return None
+    plain = json.loads(text)
+    return Life(plain["boot_id"], plain["attempt"], Phase(plain["phase"]), plain["since"], plain["exit_code"])

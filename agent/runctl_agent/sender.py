@@ -1,0 +1,178 @@
+"""The second half of the way: journal → upload → commit. One task; the uploader's parts run beside each other."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .contract.manifest import Manifest, ManifestFile, Rank
+from .disk.lock import Locks
+from .disk.stage import Stager
+from .errors import RunctlError, SourceChanged, StoreError, StoreRefused, WrongStateError
+from .lineage import Lineage
+from .records import Staged
+from .runtime import Event, Runtime
+from .store.backoff import backoff
+from .store.commit import Committed, Committer
+from .store.journal import Journal, Row
+from .store.upload import Uploader
+
+log = logging.getLogger(__name__)
+
+IDLE = 5.0
+"""Seconds between looks for rows whose retry is due or whose owner died."""
+
+
+@dataclass(frozen=True)
+class StagedSource:
+    """The staged files, as the uploader reads them."""
+
+    stager: Stager
+    staged: Staged
+
+    def open(self, path: str) -> int:
+        return self.stager.open(self.staged, path)
+
+    def verify(self) -> None:
+        self.stager.verify(self.staged)
+
+
+class Sender:
+    """Claims rows, newest first, uploads and commits them; what fails is tried again without end."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        run: str,
+        instance: str,
+        journal: Journal,
+        stager: Stager,
+        locks: Locks,
+        uploader: Uploader,
+        committer: Committer,
+        lineage: Lineage,
+        filled: Event,
+        changed: Callable[[str, str], None],
+    ) -> None:
+        self._runtime = runtime
+        self._run = run
+        self._instance = instance
+        self._journal = journal
+        self._stager = stager
+        self._locks = locks
+        self._uploader = uploader
+        self._committer = committer
+        self._lineage = lineage
+        self._filled = filled
+        self._changed = changed
+        self._failures = 0
+        self.stopping = runtime.event()
+        self.epoch = 0
+        self.fenced = ""
+        self.refused = ""
+        self.last_error = ""
+        self.incomplete = ""
+
+    def stop(self) -> None:
+        self.stopping.set()
+        self._filled.set()
+
+    def run(self) -> None:
+        while not self.stopping.is_set():
+            if not self.turn():
+                self._filled.wait(self._pause())
+                self._filled.clear()
+
+    def turn(self) -> bool:
+        """Send the newest row that is due; False if there is none or the store does not answer."""
+        try:
+            self.epoch = self._lineage.ensure()
+            self._uploader.settle_aborts()
+        except StoreError as error:
+            self._failed(error)
+            return False
+        row = self._journal.claim(self._runtime.now())
+        if row is None:
+            self._failures = 0
+            return False
+        self.send(row)
+        return True
+
+    def _pause(self) -> float:
+        return backoff(self._failures, self._runtime.random()) if self._failures else IDLE
+
+    def send(self, row: Row) -> None:
+        """Upload and commit one claimed row, under its lock."""
+        finished = row.staged.finished
+        lock = None
+        try:
+            lock = self._locks.acquire(finished.root, finished.name, "upload", self._runtime.now())
+            if lock is None:
+                log.warning("the lock of %s is held by a stranger while its row is ours: bypassed", finished.name)
+            files = self._uploader.send(row, StagedSource(self._stager, row.staged))
+            if lock is not None and not lock.still_ours():
+                log.warning("the lock file of %s was replaced; the journal's claim decides", finished.name)
+            self._commit(row, self._manifest(row, files))
+        except SourceChanged as error:
+            self._drop(row, error)
+        except RunctlError as error:
+            self._again(row, error)
+        except OSError as error:
+            self._again(row, WrongStateError(f"{finished.name} can't be read from staging", error.strerror or str(error)))
+        finally:
+            if lock is not None:
+                lock.release()
+
+    def _manifest(self, row: Row, files: tuple[ManifestFile, ...]) -> Manifest:
+        if row.epoch is None or row.seq is None or row.rank_epoch is None:
+            raise AssertionError("a claimed row has an epoch")
+        finished = row.staged.finished
+        return Manifest(
+            run=self._run,
+            epoch=row.epoch,
+            seq=row.seq,
+            checkpoint=finished.name,
+            step=finished.step,
+            rank=Rank(finished.weights, row.rank_epoch, finished.step, row.seq),
+            kind=finished.kind.value,
+            complete=finished.complete,
+            created=self._runtime.now(),
+            instance=self._instance,
+            files=files,
+            directory=finished.root,
+            # The same after a kill, so that a commit whose answer was lost is recognised as our own.
+            nonce=hashlib.sha256(f"{self._instance}.{row.epoch}.{row.seq}".encode()).hexdigest()[:32],
+        )
+
+    def _commit(self, row: Row, manifest: Manifest) -> None:
+        outcome: Committed = self._committer.commit(manifest)
+        self._journal.committed(row.id, outcome.key, self._runtime.now())
+        self._stager.release(row.staged)
+        self._failures = 0
+        self.refused = self.last_error = ""
+        self.fenced = outcome.reason if outcome.fenced else ""
+        if not manifest.complete:
+            self.incomplete = f"{manifest.checkpoint} was committed as it stood: it never became whole"
+        log.info("committed %s, step %d, %d bytes, epoch %d", manifest.checkpoint, manifest.step, manifest.size, manifest.epoch)
+
+    def _drop(self, row: Row, error: SourceChanged) -> None:
+        log.info("dropped, the new content goes instead: %s", error)
+        self._journal.drop(row.id, str(error))
+        self._uploader.abandon(row)
+        self._stager.release(row.staged)
+        self._changed(row.staged.finished.root, row.staged.finished.name)
+
+    def _again(self, row: Row, error: RunctlError) -> None:
+        self._failed(error)
+        permanent = isinstance(error, StoreError) and error.permanent
+        wait = backoff(row.attempts + 1, self._runtime.random(), permanent=permanent)
+        self._journal.release(row.id, error=str(error), next_try=self._runtime.now() + wait)
+
+    def _failed(self, error: RunctlError) -> None:
+        self._failures += 1
+        if str(error) != self.last_error:
+            log.warning("%s", error.full)
+        self.last_error = str(error)
+        self.refused = error.full if isinstance(error, StoreRefused) else ""

@@ -1,0 +1,111 @@
+"""The manifests of a run, in rank order, and whether what they name is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from runctl_agent.contract.keys import Keys, parse_manifest_key
+from runctl_agent.contract.malformed import Malformed
+from runctl_agent.contract.manifest import Manifest, ManifestFile, Order, decode_manifest, order
+from runctl_agent.runtime import Runtime, run_pool
+
+from .objects import ObjectStore
+from .retry import patiently
+
+WIDTH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A committed checkpoint; `key` is its manifest's, relative to the run."""
+
+    key: str
+    manifest: Manifest
+
+    @property
+    def order(self) -> Order:
+        """Greater is newer."""
+        return order(self.manifest.rank, self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All manifests, highest rank first, and the (relative key, reason) of those that can't be read."""
+
+    ranked: tuple[Ranked, ...]
+    malformed: tuple[tuple[str, str], ...]
+
+
+class Catalog:
+    """Reads manifests, each once: they are never rewritten."""
+
+    def __init__(self, store: ObjectStore, keys: Keys, runtime: Runtime) -> None:
+        self._store = store
+        self._keys = keys
+        self._runtime = runtime
+        self._read: dict[str, Manifest] = {}
+
+    def listing(self, also: Iterable[str] = ()) -> Listing:
+        """Every manifest that is listed, and those of the relative keys `also` that exist."""
+        found = patiently(self._runtime, lambda: list(self._store.list(self._keys.manifests)))
+        relative = sorted({self._keys.relative(key) for key in found} | set(also))
+        malformed: dict[str, str] = {}
+        run_pool(
+            self._runtime,
+            "manifests",
+            WIDTH,
+            lambda key: self._load(key, malformed),
+            [key for key in relative if key not in self._read],
+        )
+        ranked = [Ranked(key, self._read[key]) for key in relative if key in self._read]
+        ranked.sort(key=lambda one: one.order, reverse=True)
+        return Listing(tuple(ranked), tuple(sorted(malformed.items())))
+
+    def _load(self, relative: str, malformed: dict[str, str]) -> None:
+        got = patiently(self._runtime, lambda: self._store.get(self._keys.absolute(relative)))
+        if got is None:
+            return  # deleted since it was listed
+        manifest = read_manifest(self._keys, relative, got.body)
+        if isinstance(manifest, Malformed):
+            malformed[relative] = manifest.reason
+        else:
+            self._read[relative] = manifest
+
+    def missing(self, manifest: Manifest) -> str:
+        """What is not as the manifest says, by a HEAD of each object: one sentence, empty if all is there."""
+        reasons: list[str] = []
+
+        def check(file: ManifestFile) -> None:
+            if not reasons and (reason := self._fault(file)):
+                reasons.append(reason)
+
+        run_pool(self._runtime, "heads", WIDTH, check, manifest.files)
+        return min(reasons, default="")
+
+    def _fault(self, file: ManifestFile) -> str:
+        head = patiently(self._runtime, lambda: self._store.head(self._keys.absolute(file.object)))
+        if head is None:
+            return f"{file.object} is missing"
+        if file.encoding == "identity" and head.size != file.size:
+            return f"{file.object} has {head.size} bytes, not {file.size}"
+        if head.crc is not None and head.crc != file.crc:
+            return f"{file.object} has the CRC-32 {head.crc:08x}, not {file.crc:08x}"
+        return ""
+
+
+def read_manifest(keys: Keys, relative: str, body: bytes) -> Manifest | Malformed:
+    """Decode a manifest and compare it with the key it lies under."""
+    named = parse_manifest_key(keys.absolute(relative))
+    if isinstance(named, Malformed):
+        return named
+    manifest = decode_manifest(body)
+    if isinstance(manifest, Malformed):
+        return manifest
+    if manifest.run != keys.run:
+        return Malformed(f"it is of the run {manifest.run!r}")
+    if keys.manifest(manifest.epoch, manifest.seq, manifest.checkpoint) != keys.absolute(relative):
+        return Malformed(
+            f"it is of epoch {manifest.epoch}, seq {manifest.seq}, checkpoint {manifest.checkpoint!r}, not of its key"
+        )
+    return manifest

@@ -1,0 +1,256 @@
+"""What is pending, and what is known; survives kill -9 and power loss. Shared by the daemon and `runctl-agent flush`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from typing import Any
+
+from runctl_agent.records import Staged
+from runctl_agent.runtime import ThreadRuntime
+
+from . import sums
+from .database import Database
+from .progress import Progress, forget_row
+from .rows import HeldEpoch as HeldEpoch
+from .rows import Pending as Pending
+from .rows import Row as Row
+from .rows import RowState, Totals, decode_staged, encode_staged
+
+
+class Journal(Progress):
+    """Every method is one transaction. Raises JournalError only.
+
+    `owner` names this process in its claims and must differ from that of every earlier life; `alive` tells whether
+    another's still lives. `lock` keeps the tasks of this process apart, and is never held while a port is called.
+    """
+
+    def __init__(
+        self, path: str, *, owner: str, alive: Callable[[str], bool], lock: AbstractContextManager[object] | None = None
+    ) -> None:
+        super().__init__(Database(path, lock if lock is not None else ThreadRuntime().lock()))
+        self._owner = owner
+        self._alive = alive
+
+    def close(self) -> None:
+        self._database.close()
+
+    @property
+    def recreated(self) -> bool:
+        """Whether a damaged journal was found and a new one begun: the next epoch has to be taken."""
+        return bool(self._database.damaged)
+
+    @property
+    def damaged(self) -> str:
+        """Where the damaged one lies now; empty if there was none."""
+        return self._database.damaged
+
+    # --- small facts ---
+
+    def get(self, key: str) -> str | None:
+        with self._database.read() as connection:
+            found = connection.execute("SELECT value FROM facts WHERE key = ?", (key,)).fetchone()
+        return None if found is None else _text(found[0])
+
+    def put(self, key: str, value: str) -> None:
+        with self._database.write() as connection:
+            connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (key, _blob(value)))
+
+    # --- the epoch ---
+
+    def epoch(self) -> HeldEpoch | None:
+        with self._database.read() as connection:
+            found = connection.execute("SELECT epoch, nonce, backlog_rank, taken_at FROM held").fetchone()
+        return None if found is None else HeldEpoch(*found)
+
+    def take_epoch(self, held: HeldEpoch, backlog: Iterable[tuple[str, str, str]]) -> None:
+        """Write under `held` from now on. `backlog`: (root, name, signature) of what is on disk and not journaled yet.
+
+        Rows that have no epoch get this one, the backlog's rank epoch, and their seq in the order of staging.
+        """
+        recorded = [(os.fsencode(root), os.fsencode(name), signature) for root, name, signature in backlog]
+        with self._database.write() as connection:
+            before = connection.execute("SELECT next_seq, commits FROM held WHERE epoch = ?", (held.epoch,)).fetchone()
+            connection.execute(
+                "INSERT OR REPLACE INTO held VALUES (1, ?, ?, ?, ?, ?, ?)",
+                (held.epoch, held.nonce, held.rank_epoch_of_backlog, held.taken_at, *(before or (1, 0))),
+            )
+            connection.execute("DELETE FROM backlog")
+            connection.executemany("INSERT OR IGNORE INTO backlog VALUES (?, ?, ?)", recorded)
+            waiting = connection.execute("SELECT id FROM rows WHERE state = 'staged' AND epoch IS NULL ORDER BY id").fetchall()
+            for (row_id,) in waiting:
+                _enter(connection, row_id, backlog=True)
+
+    # --- rows ---
+
+    def known(self) -> dict[tuple[str, str], str]:
+        """(root, name) to the signature journaled last, of what was not dropped."""
+        with self._database.read() as connection:
+            found = connection.execute("SELECT root, name, signature FROM rows WHERE state <> 'dropped' ORDER BY id")
+            return {(os.fsdecode(root), os.fsdecode(name)): signature for root, name, signature in found}
+
+    def add(self, staged: Staged, now: float) -> Row | None:
+        """Journal a staged checkpoint, with the next seq if an epoch is held. None: this content is journaled already."""
+        finished = staged.finished
+        identity = (os.fsencode(finished.root), os.fsencode(finished.name), finished.signature)
+        with self._database.write() as connection:
+            added = connection.execute(
+                """INSERT OR IGNORE INTO rows
+                (state, root, name, signature, complete, weights, finished_at, added_at)
+                VALUES ('staged', ?, ?, ?, ?, ?, ?, ?)""",
+                (*identity, finished.complete, finished.weights, finished.at, now),
+            )
+            if added.rowcount != 1 or added.lastrowid is None:
+                return None
+            connection.execute("INSERT INTO snapshots VALUES (?, ?)", (added.lastrowid, encode_staged(staged)))
+            known = connection.execute("SELECT 1 FROM backlog WHERE root = ? AND name = ? AND signature = ?", identity).fetchone()
+            _enter(connection, added.lastrowid, backlog=known is not None)
+            return _row(connection.execute("SELECT * FROM staged WHERE id = ?", (added.lastrowid,)).fetchone())
+
+    def claim(self, now: float) -> Row | None:
+        """The newest row that is due and nobody's, now ours; complete ones first. A dead owner's claim is void."""
+        dead = self._dead()
+        with self._database.write() as connection:
+            found = connection.execute(
+                """SELECT * FROM staged WHERE epoch IS NOT NULL AND next_try <= ?
+                AND (claimed_by IS NULL OR claimed_by IN (SELECT value FROM json_each(?)))
+                ORDER BY complete DESC, finished_at DESC, id DESC LIMIT 1""",
+                (now, dead),
+            ).fetchone()
+            if found is None:
+                return None
+            row = _row(found)
+            connection.execute("UPDATE rows SET claimed_by = ? WHERE id = ?", (self._owner, row.id))
+            return row
+
+    def release(self, row_id: int, *, error: str, next_try: float) -> None:
+        """Give a claimed row back after a failure; it is due again at `next_try`. What was sent stays remembered."""
+        with self._database.write() as connection:
+            connection.execute(
+                """UPDATE rows SET claimed_by = NULL, attempts = attempts + 1, error = ?, next_try = ?
+                WHERE id = ? AND state = 'staged' AND claimed_by = ?""",
+                (_blob(error), next_try, row_id, self._owner),
+            )
+
+    def drop(self, row_id: int, reason: str) -> None:
+        """Forget a row whose content changed: its seq is burnt, its uploads are owed an abort, its content may come again."""
+        with self._database.write() as connection:
+            _drop(connection, row_id, reason)
+
+    def let_go(self, row_id: int, reason: str) -> bool:
+        """Drop a row unless somebody has claimed it meanwhile; returns whether it was dropped."""
+        dead = self._dead()
+        with self._database.write() as connection:
+            free = connection.execute(
+                """SELECT 1 FROM staged WHERE id = ?
+                AND (claimed_by IS NULL OR claimed_by IN (SELECT value FROM json_each(?)))""",
+                (row_id, dead),
+            ).fetchone()
+            if free:
+                _drop(connection, row_id, reason)
+            return free is not None
+
+    def committed(self, row_id: int, manifest_key: str, now: float) -> None:
+        """The manifest stands. Told twice it counts once."""
+        with self._database.write() as connection:
+            found = connection.execute("SELECT * FROM staged WHERE id = ?", (row_id,)).fetchone()
+            if found is None:
+                return
+            row = _row(found)
+            connection.execute(
+                """UPDATE rows SET state = 'committed', claimed_by = NULL, error = x'', manifest = ?, committed_at = ?
+                WHERE id = ?""",
+                (manifest_key, now, row_id),
+            )
+            _settle(connection, row_id, RowState.COMMITTED)
+            sums.remember_commit(connection, row, manifest_key, now)
+
+    # --- sums ---
+
+    def pending(self) -> Pending:
+        with self._database.read() as connection:
+            found = connection.execute("SELECT * FROM staged ORDER BY finished_at DESC, id DESC").fetchall()
+            sent = sums.sent_of_pending(connection)
+        rows = tuple(_row(values) for values in found)
+        size = sum(row.staged.finished.size for row in rows)
+        oldest = min((row.staged.finished.at for row in rows), default=None)
+        return Pending(len(rows), max(size - sent, 0), oldest, rows)
+
+    def superseded(self) -> list[Row]:
+        """Oldest first: pending rows that nobody has claimed, less the newest complete one of each watched directory.
+
+        Weights count before time: a lone JSON supersedes nothing that carries them.
+        """
+        dead = self._dead()
+        with self._database.read() as connection:
+            found = connection.execute(
+                """SELECT * FROM staged WHERE (claimed_by IS NULL OR claimed_by IN (SELECT value FROM json_each(?)))
+                AND id NOT IN (SELECT id FROM (
+                    SELECT id, row_number() OVER (PARTITION BY root ORDER BY weights DESC, finished_at DESC, id DESC) AS place
+                    FROM rows WHERE state <> 'dropped' AND complete) WHERE place = 1)
+                ORDER BY finished_at, id""",
+                (dead,),
+            ).fetchall()
+        return [_row(values) for values in found]
+
+    def totals(self) -> Totals:
+        with self._database.read() as connection:
+            return sums.totals(connection)
+
+    def _dead(self) -> str:
+        """JSON list of the owners whose claims are void. `alive` is asked outside of any transaction."""
+        with self._database.read() as connection:
+            found = connection.execute("SELECT DISTINCT claimed_by FROM rows WHERE state = 'staged' AND claimed_by IS NOT NULL")
+            owners = [owner for (owner,) in found if owner != self._owner]
+        return json.dumps([owner for owner in owners if not self._alive(owner)])
+
+
+def _enter(connection: sqlite3.Connection, row_id: int, *, backlog: bool) -> None:
+    """Give a row the epoch held and the next seq; nothing while no epoch is held."""
+    held = connection.execute("SELECT epoch, next_seq, backlog_rank FROM held").fetchone()
+    if held is None:
+        return
+    epoch, seq, backlog_rank = held
+    connection.execute("UPDATE held SET next_seq = next_seq + 1")
+    connection.execute(
+        "UPDATE rows SET epoch = ?, seq = ?, rank_epoch = ? WHERE id = ?",
+        (epoch, seq, backlog_rank if backlog else epoch, row_id),
+    )
+
+
+def _drop(connection: sqlite3.Connection, row_id: int, reason: str) -> None:
+    found = connection.execute(
+        "UPDATE rows SET state = 'dropped', claimed_by = NULL, error = ? WHERE id = ? AND state = 'staged'",
+        (_blob(reason), row_id),
+    )
+    if found.rowcount:
+        _settle(connection, row_id, RowState.DROPPED)
+
+
+def _settle(connection: sqlite3.Connection, row_id: int, state: RowState) -> None:
+    """Forget what only a staged row needs, and the older rows of its name in its state: a file may be rewritten for months."""
+    forget_row(connection, row_id)
+    connection.execute("DELETE FROM snapshots WHERE row = ?", (row_id,))
+    connection.execute(
+        """DELETE FROM rows WHERE state = ?2 AND id < (
+            SELECT max(o.id) FROM rows AS o JOIN rows AS r USING (root, name) WHERE r.id = ?1 AND o.state = ?2)
+        AND (root, name) = (SELECT root, name FROM rows WHERE id = ?1)""",
+        (row_id, state.value),
+    )
+
+
+def _row(values: tuple[Any, ...]) -> Row:
+    row_id, epoch, seq, rank_epoch, staged, attempts, next_try, error, state, *_ = values
+    return Row(row_id, epoch, seq, rank_epoch, decode_staged(staged), attempts, next_try, _text(error), RowState(state))
+
+
+def _blob(text: str) -> bytes:
+    """Any string, also one with the lone surrogates of a file's name."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _text(blob: bytes) -> str:
+    return blob.decode("utf-8", "surrogatepass")

@@ -1,0 +1,165 @@
+"""How far each upload got: the journal's files, parts, and the aborts it owes."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from dataclasses import dataclass
+
+from runctl_agent.errors import JournalError
+
+from .database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class PartProgress:
+    """A part the store took. `digest` is BLAKE3 in hexadecimal."""
+
+    number: int
+    size: int
+    etag: str
+    crc: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileProgress:
+    """A file's upload. `upload_id` and `parts` are empty for a single PUT; `digest` (as in manifests) and `crc` are the whole
+    file's once `done`."""
+
+    path: str
+    key: str
+    upload_id: str
+    part_size: int
+    done: bool
+    crc: int
+    digest: str
+    parts: tuple[PartProgress, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OwedAbort:
+    """A multipart upload of ours that nobody will complete, and why it is still there."""
+
+    row_id: int
+    key: str
+    upload_id: str
+    attempts: int
+    next_try: float
+    error: str
+
+
+class Progress:
+    """The journal's half that the uploader writes. Every method is one transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def start_upload(self, row_id: int, path: str, key: str, upload_id: str, part_size: int) -> None:
+        """Remember a multipart upload, in the place of what was known of this file."""
+        with self._database.write() as connection:
+            _forget(connection, row_id, os.fsencode(path))
+            connection.execute(
+                "INSERT INTO files (row, path, key, upload_id, part_size) VALUES (?, ?, ?, ?, ?)",
+                (row_id, os.fsencode(path), key, upload_id, part_size),
+            )
+
+    def part_done(self, row_id: int, path: str, upload_id: str, part: PartProgress) -> None:
+        """Remember a part. Raises JournalError if the upload it belongs to is not the file's own any more."""
+        where = (row_id, os.fsencode(path))
+        with self._database.write() as connection:
+            before = connection.execute(
+                "SELECT size FROM parts WHERE row = ? AND path = ? AND number = ?", (*where, part.number)
+            ).fetchone()
+            grown = part.size - (before[0] if before else 0)
+            found = connection.execute(
+                "UPDATE files SET sent = sent + ? WHERE row = ? AND path = ? AND upload_id = ?", (grown, *where, upload_id)
+            )
+            if found.rowcount != 1:
+                raise JournalError(f"the upload of {path!a} was given up by another runctl-agent")
+            connection.execute(
+                "INSERT OR REPLACE INTO parts VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (*where, part.number, part.size, part.etag, part.crc, part.digest),
+            )
+            _count(connection, part.size)
+
+    def file_done(self, row_id: int, path: str, key: str, part_size: int, *, size: int, crc: int, digest: str) -> None:
+        """Remember that the store has the whole file."""
+        where = (row_id, os.fsencode(path))
+        with self._database.write() as connection:
+            before = connection.execute("SELECT sent FROM files WHERE row = ? AND path = ?", where).fetchone()
+            connection.execute(
+                """INSERT INTO files (row, path, key, upload_id, part_size, sent, done, crc, digest)
+                VALUES (?, ?, ?, '', ?, ?, 1, ?, ?)
+                ON CONFLICT (row, path) DO UPDATE
+                SET done = 1, sent = excluded.sent, crc = excluded.crc, digest = excluded.digest""",
+                (*where, key, part_size, size, crc, digest),
+            )
+            _count(connection, size - (before[0] if before else 0))
+
+    def forget_file(self, row_id: int, path: str) -> None:
+        """Begin this file anew; what was open is owed an abort."""
+        with self._database.write() as connection:
+            _forget(connection, row_id, os.fsencode(path))
+
+    def files(self, row_id: int) -> list[FileProgress]:
+        with self._database.read() as connection:
+            parts: dict[bytes, list[PartProgress]] = {}
+            for path, *part in connection.execute(
+                "SELECT path, number, size, etag, crc, digest FROM parts WHERE row = ? ORDER BY path, number", (row_id,)
+            ):
+                parts.setdefault(path, []).append(PartProgress(*part))
+            return [
+                FileProgress(os.fsdecode(path), key, upload, size, bool(done), crc, digest, tuple(parts.get(path, ())))
+                for path, key, upload, size, done, crc, digest in connection.execute(
+                    "SELECT path, key, upload_id, part_size, done, crc, digest FROM files WHERE row = ? ORDER BY path", (row_id,)
+                )
+            ]
+
+    def abandon_uploads(self, row_id: int) -> None:
+        """Owe an abort for every open upload of a row, and forget its progress."""
+        with self._database.write() as connection:
+            forget_row(connection, row_id)
+
+    def owed_aborts(self, row_id: int | None = None) -> list[OwedAbort]:
+        """All, or those of one row, in the order of their keys."""
+        with self._database.read() as connection:
+            return [
+                OwedAbort(row, key, upload, attempts, next_try, error.decode("utf-8", "surrogatepass"))
+                for row, key, upload, attempts, next_try, error in connection.execute(
+                    """SELECT row, key, upload_id, attempts, next_try, error FROM aborts
+                    WHERE ?1 IS NULL OR row = ?1 ORDER BY key, upload_id""",
+                    (row_id,),
+                )
+            ]
+
+    def abort_done(self, owed: OwedAbort) -> None:
+        with self._database.write() as connection:
+            connection.execute("DELETE FROM aborts WHERE key = ? AND upload_id = ?", (owed.key, owed.upload_id))
+
+    def abort_failed(self, owed: OwedAbort, *, error: str, next_try: float) -> None:
+        with self._database.write() as connection:
+            connection.execute(
+                "UPDATE aborts SET attempts = attempts + 1, error = ?, next_try = ? WHERE key = ? AND upload_id = ?",
+                (error.encode("utf-8", "surrogatepass"), next_try, owed.key, owed.upload_id),
+            )
+
+
+def forget_row(connection: sqlite3.Connection, row_id: int) -> None:
+    """Within a transaction of the caller's."""
+    for (path,) in connection.execute("SELECT path FROM files WHERE row = ?", (row_id,)).fetchall():
+        _forget(connection, row_id, path)
+
+
+def _forget(connection: sqlite3.Connection, row_id: int, path: bytes) -> None:
+    connection.execute(
+        """INSERT OR IGNORE INTO aborts (key, upload_id, row)
+        SELECT key, upload_id, row FROM files WHERE row = ? AND path = ? AND done = 0 AND upload_id <> ''""",
+        (row_id, path),
+    )
+    connection.execute("DELETE FROM parts WHERE row = ? AND path = ?", (row_id, path))
+    connection.execute("DELETE FROM files WHERE row = ? AND path = ?", (row_id, path))
+
+
+def _count(connection: sqlite3.Connection, sent: int) -> None:
+    connection.execute("UPDATE totals SET sent_bytes = sent_bytes + ?", (sent,))

@@ -1,0 +1,128 @@
+"""After a kill or a failure: what is really there of an upload, in the store and on disk."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Callable, Iterable
+
+from runctl_agent.errors import NoSuchUpload
+
+from .journal import Journal
+from .objects import ObjectStore
+from .outgoing import Outgoing
+from .piece import changed, read_piece
+from .plan import SMALLEST_PART, cut
+from .progress import FileProgress, PartProgress
+
+REMEMBERED = 8
+"""Rows whose parts need no second read."""
+
+
+class Reconciler:
+    """Keeps of the journal's progress what store and disk confirm.
+
+    What this process sent itself is not read from disk again: `Source.verify` covers it. After a kill it is, because
+    the bytes on disk need not be those that were read before a power loss.
+    """
+
+    def __init__(self, store: ObjectStore, journal: Journal) -> None:
+        self._store = store
+        self._journal = journal
+        self._here: dict[int, set[tuple[str, int]]] = {}
+
+    def sent_here(self, row_id: int, path: str, number: int) -> None:
+        """This process sent part `number`; from several tasks. Forgetting the oldest rows only costs reading them again."""
+        self._here.setdefault(row_id, set()).add((path, number))
+        for oldest in list(self._here)[:-REMEMBERED]:
+            self.forget(oldest)
+
+    def forget(self, row_id: int) -> None:
+        self._here.pop(row_id, None)
+
+    def reconcile(self, row_id: int, file: Outgoing, progress: FileProgress, opener: Callable[[str], int]) -> None:
+        """Fill in `file`; what is not confirmed is left to be sent. Raises SourceChanged if the disk has other bytes now."""
+        if not file.matches(progress):
+            self._journal.forget_file(row_id, file.path)
+        elif progress.done:
+            self._done(row_id, file, progress, opener)
+        else:
+            self._open(row_id, file, progress, opener)
+
+    def _done(self, row_id: int, file: Outgoing, progress: FileProgress, opener: Callable[[str], int]) -> None:
+        digest = progress.digest.partition(":")[2]
+        listed = progress.parts or (PartProgress(1, file.size, "", progress.crc, digest),)
+        self._confirm_disk(row_id, file, listed, opener)
+        if self._all_here(row_id, file) or holds(self._store, file.key, file.size, progress.crc):
+            _keep(file, listed)
+            file.done = True
+        else:
+            self._journal.forget_file(row_id, file.path)
+
+    def _open(self, row_id: int, file: Outgoing, progress: FileProgress, opener: Callable[[str], int]) -> None:
+        try:
+            there = {(part.number, part.size, part.etag) for part in self._store.list_parts(file.key, progress.upload_id)}
+        except NoSuchUpload:
+            self._closed(row_id, file, progress, opener)
+            return
+        confirmed = [part for part in progress.parts if (part.number, part.size, part.etag) in there]
+        self._confirm_disk(row_id, file, confirmed, opener)
+        file.upload_id = progress.upload_id
+        _keep(file, confirmed)
+
+    def _closed(self, row_id: int, file: Outgoing, progress: FileProgress, opener: Callable[[str], int]) -> None:
+        """The upload is gone: completed, with the answer lost, or expired."""
+        _keep(file, progress.parts)
+        if not file.missing() and holds(self._store, file.key, file.size, file.crc):
+            self._confirm_disk(row_id, file, progress.parts, opener)
+            record_done(self._journal, row_id, file)
+        else:
+            file.parts.clear()
+            self._journal.forget_file(row_id, file.path)
+
+    def _all_here(self, row_id: int, file: Outgoing) -> bool:
+        here = self._here.get(row_id, set())
+        return all((file.path, span.number) in here for span in file.spans())
+
+    def _confirm_disk(self, row_id: int, file: Outgoing, sent: Iterable[PartProgress], opener: Callable[[str], int]) -> None:
+        here = self._here.get(row_id, set())
+        foreign = [part for part in sent if (file.path, part.number) not in here]
+        if not foreign:
+            return
+        spans = {span.number: span for span in file.spans()}
+        descriptor = opener(file.path)
+        try:
+            for part in foreign:
+                if read_piece(descriptor, spans[part.number], file.path).digest != part.digest:
+                    raise changed(file.path, f"part {part.number} differs from what was sent before the restart")
+        finally:
+            os.close(descriptor)
+
+
+def record_done(journal: Journal, row_id: int, file: Outgoing) -> None:
+    """The store has the whole file, proven."""
+    journal.file_done(row_id, file.path, file.key, file.part_size, size=file.size, crc=file.crc, digest=file.digest)
+    file.done = True
+
+
+def holds(store: ObjectStore, key: str, size: int, crc: int) -> bool | None:
+    """Whether the store has exactly these bytes under `key`; None: it has nothing there."""
+    head = store.head(key)
+    if head is None:
+        return None
+    if head.size != size:
+        return False
+    return (head.crc if head.crc is not None else _read_back(store, key, size)) == crc
+
+
+def _read_back(store: ObjectStore, key: str, size: int) -> int:
+    """The CRC-32 of an object whose store keeps none."""
+    crc = 0
+    for span in cut(size, SMALLEST_PART):
+        if span.length:
+            crc = zlib.crc32(store.get_range(key, span.offset, span.length), crc)
+    return crc
+
+
+def _keep(file: Outgoing, parts: Iterable[PartProgress]) -> None:
+    file.parts = {part.number: part for part in parts}

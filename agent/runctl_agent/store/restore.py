@@ -1,0 +1,153 @@
+"""The newest checkpoint that verifies, from S3 into a local directory.
+
+`latest.json` is a hint that is not asked: the manifests are listed and tried from the highest rank down. A checkpoint
+whose data is missing or damaged is passed by, and said so; a store that does not answer is an error, never a reason to
+restore something older.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from runctl_agent.contract.keys import Keys
+from runctl_agent.contract.manifest import Manifest
+from runctl_agent.errors import BadChecksum, NotFoundError, WrongStateError
+from runctl_agent.runtime import Runtime
+
+from .catalog import Catalog, Ranked
+from .check import unknown
+from .fetch import Fetcher
+from .folder import Owner
+from .landing import Landing, Present
+from .objects import ObjectStore
+
+TRIES = 2
+"""Downloads of one checkpoint: what arrived damaged may have been damaged on the way."""
+
+
+class PassedBy(NamedTuple):
+    """A checkpoint that ranks above the restored one, and why it was not taken."""
+
+    checkpoint: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """`path` is the checkpoint's own file or directory, for `final` the destination; `bytes` is what was fetched."""
+
+    path: str
+    manifest: Manifest
+    passed_by: tuple[PassedBy, ...]
+    bytes: int
+
+
+class Restorer:
+    """`malformed` has the (key, reason) of each manifest that could not be read, from the last look."""
+
+    def __init__(self, store: ObjectStore, keys: Keys, runtime: Runtime, owner: Owner | None = None) -> None:
+        self._keys = keys
+        self._runtime = runtime
+        self._owner = owner
+        self._catalog = Catalog(store, keys, runtime)
+        self._fetcher = Fetcher(store, keys, runtime, owner)
+        self.malformed: tuple[tuple[str, str], ...] = ()
+
+    def candidates(self) -> tuple[Ranked, ...]:
+        """Every complete checkpoint, highest rank first."""
+        return tuple(one for one in self._listed() if one.manifest.complete)
+
+    def restore(self, destination: str, checkpoint: str | None = None) -> Restored:
+        """Restore the highest rank that verifies, or of those named `checkpoint`; nothing that is there is overwritten.
+
+        Raises NotFoundError, WrongStateError (something else stands there; no room; no access), StoreError.
+        """
+        wanted = self._wanted(checkpoint)
+        try:
+            with Landing(destination, self._owner) as landing:
+                return self._first_that_verifies(wanted, landing)
+        except OSError as error:
+            raise WrongStateError(
+                f"nothing was restored into {destination!r}",
+                f"{error.strerror} ({error.filename!r})" if error.filename else error.strerror or str(error),
+                "mend that, or restore elsewhere with --to",
+            ) from error
+
+    def _listed(self) -> tuple[Ranked, ...]:
+        listing = self._catalog.listing()
+        self.malformed = listing.malformed
+        return listing.ranked
+
+    def _wanted(self, checkpoint: str | None) -> Sequence[Ranked]:
+        listed = self._listed()
+        complete = [one for one in listed if one.manifest.complete]
+        wanted = [one for one in complete if checkpoint is None or one.manifest.checkpoint == checkpoint]
+        if wanted:
+            return wanted
+        if checkpoint is not None and complete:
+            raise self._no_such(checkpoint, listed)
+        raise NotFoundError(
+            f"there is no checkpoint to restore under {self._keys.base}",
+            _nothing_because(len(listed), len(self.malformed)),
+            "check the run's name and the destination",
+        )
+
+    def _no_such(self, checkpoint: str, listed: Sequence[Ranked]) -> NotFoundError:
+        names = list(dict.fromkeys(one.manifest.checkpoint for one in listed if one.manifest.complete))
+        near = difflib.get_close_matches(checkpoint, names, n=3) or names[:3]
+        incomplete = any(one.manifest.checkpoint == checkpoint for one in listed)
+        return NotFoundError(
+            f"there is no checkpoint {checkpoint!r} to restore under {self._keys.base}",
+            "it was committed, but never complete" if incomplete else f"{len(names)} others are there",
+            "choose one that is there: " + ", ".join(map(repr, near)),
+        )
+
+    def _first_that_verifies(self, wanted: Sequence[Ranked], landing: Landing) -> Restored:
+        passed: list[PassedBy] = []
+        for one in wanted:
+            outcome = self._take(one.manifest, landing)
+            if isinstance(outcome, int):
+                return Restored(landing.place(one.manifest), one.manifest, tuple(passed), outcome)
+            passed.append(PassedBy(one.manifest.checkpoint, outcome))
+        raise NotFoundError(
+            f"no checkpoint under {self._keys.base} verifies",
+            "; ".join(f"{one.checkpoint!r}: {one.reason}" for one in passed),
+            "see what was deleted there; a versioned bucket may still have it",
+        )
+
+    def _take(self, manifest: Manifest, landing: Landing) -> int | str:
+        """Bytes fetched, or why it can't be had."""
+        if reason := unknown(manifest):
+            return reason
+        present = landing.present(manifest)
+        if present is Present.SAME:
+            return 0
+        if reason := self._catalog.missing(manifest):
+            return reason
+        if present is Present.OTHER:
+            raise landing.occupied(manifest)
+        landing.require_room(manifest.size)
+        return self._bring(manifest, landing)
+
+    def _bring(self, manifest: Manifest, landing: Landing) -> int | str:
+        reason = ""
+        for _ in range(TRIES):
+            try:
+                with landing.tree(self._runtime.nonce()) as tree:
+                    self._fetcher.fetch(manifest.files, tree)
+                    landing.settle(manifest, tree)
+                return manifest.size
+            except BadChecksum as error:
+                reason = str(error)
+            except NotFoundError as error:
+                return str(error)
+        return reason
+
+
+def _nothing_because(incomplete: int, malformed: int) -> str:
+    if not incomplete and not malformed:
+        return "nothing was committed yet"
+    return f"{incomplete} were committed incomplete, {malformed} manifests can't be read"

@@ -1,0 +1,243 @@
+"""The object store on S3, by boto3. Every error of botocore leaves here as one of `errors.py`.
+
+Sources: Amazon S3 API Reference; "Checking object integrity" and "Conditional requests" (Amazon S3 User Guide).
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from boto3.session import Session
+from botocore.config import Config
+
+from runctl_agent.errors import NoSuchUpload, NotFoundError, StoreUnavailable
+
+from .body import body_of
+from .objects import Got, Head, SentPart
+from .refusals import FOREIGN, Call, translated
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, GetObjectOutputTypeDef
+
+CONNECT_TIMEOUT = 5.0
+READ_TIMEOUT = 60.0
+ATTEMPTS = 3
+"""Inside one call; between calls the journal backs off, and remembers over a restart."""
+CONNECTIONS = 16
+
+
+class _PutOptions(TypedDict, total=False):
+    ChecksumCRC32: str
+    IfNoneMatch: str
+    IfMatch: str
+
+
+def connect(
+    region: str | None = None,
+    *,
+    endpoint: str | None = None,
+    connections: int = CONNECTIONS,
+    attempts: int = ATTEMPTS,
+    session: Session | None = None,
+) -> S3Client:
+    """A client of S3. `region`: default AWS_REGION; `endpoint`: default AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL.
+
+    Raises StoreRefused where the settings make no client; nothing is sent yet.
+    """
+    region = region or os.environ.get("AWS_REGION") or None  # boto3 itself reads only AWS_DEFAULT_REGION
+    endpoint = endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
+    config = Config(
+        signature_version="s3v4",
+        connect_timeout=CONNECT_TIMEOUT,
+        read_timeout=READ_TIMEOUT,
+        retries={"total_max_attempts": attempts, "mode": "adaptive"},
+        max_pool_connections=connections,
+        request_checksum_calculation="when_required",  # the CRC is computed once, by whoever reads the file
+        response_checksum_validation="when_required",  # the restorer checks what it gets against the manifest
+        s3={"addressing_style": "path" if endpoint else "auto"},
+        tcp_keepalive=True,
+    )
+    try:
+        return (session or Session()).client("s3", region_name=region, endpoint_url=endpoint, config=config)
+    except FOREIGN as error:
+        raise translated(error, Call("make a client of S3", "", region=region or "", endpoint=endpoint or "")) from error
+
+
+class S3Store:
+    """One bucket. Safe to use from several threads."""
+
+    def __init__(
+        self, bucket: str, *, region: str | None = None, client: S3Client | None = None, connections: int = CONNECTIONS
+    ) -> None:
+        self.bucket = bucket
+        self._client = client or connect(region, connections=connections)
+
+    def __enter__(self) -> S3Store:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections; calls after it open new ones."""
+        self._client.close()
+
+    @property
+    def region(self) -> str:
+        """Where requests go; empty if none is configured, and botocore finds it out."""
+        name = self._client.meta.region_name or ""
+        return "" if name == "aws-global" else name
+
+    def check_bucket(self) -> None:
+        """Raise StoreRefused if the bucket is not there or not ours: some servers make a missing one at the first write."""
+        with self._call("HeadBucket"):
+            self._client.head_bucket(Bucket=self.bucket)
+
+    def put(
+        self,
+        key: str,
+        body: bytes | memoryview,
+        *,
+        crc: int | None = None,
+        if_absent: bool = False,
+        if_match: str | None = None,
+    ) -> str:
+        options = _options(crc, if_absent, if_match)
+        with self._call("PutObject", key, conditional=if_absent or if_match is not None):
+            return self._client.put_object(Bucket=self.bucket, Key=key, Body=body_of(body), **options)["ETag"]
+
+    def get(self, key: str) -> Got | None:
+        try:
+            with self._call("GetObject", key):
+                answer = self._client.get_object(Bucket=self.bucket, Key=key)
+                with closing(answer["Body"]) as body:
+                    return Got(body.read(), answer["ETag"])
+        except NotFoundError:
+            return None
+
+    def get_range(self, key: str, offset: int, length: int) -> bytes:
+        if length == 0:
+            return self._nothing_of(key)
+        with self._call("GetObject", key):
+            answer = self._client.get_object(Bucket=self.bucket, Key=key, Range=f"bytes={offset}-{offset + length - 1}")
+            return self._exactly(answer, key, offset, length)
+
+    def _nothing_of(self, key: str) -> bytes:
+        """S3 has no empty range: only whether the object is there can be asked."""
+        if self.head(key) is None:
+            raise NotFoundError(f"GetObject s3://{self.bucket}/{key}", "there is no such object")
+        return b""
+
+    def _exactly(self, answer: GetObjectOutputTypeDef, key: str, offset: int, length: int) -> bytes:
+        with closing(answer["Body"]) as body:
+            data = body.read() if answer["ContentLength"] == length else b""
+        if len(data) != length:
+            raise StoreUnavailable(
+                f"GetObject s3://{self.bucket}/{key}",
+                f"{answer['ContentLength']} bytes came instead of the {length} from byte {offset}",
+                "nothing to do: it is tried again",
+            )
+        return data
+
+    def head(self, key: str) -> Head | None:
+        try:
+            with self._call("HeadObject", key):
+                answer = self._client.head_object(Bucket=self.bucket, Key=key, ChecksumMode="ENABLED")
+                return Head(answer["ContentLength"], answer["ETag"], _full_crc(answer))
+        except NotFoundError:
+            self.check_bucket()  # the answer to a HEAD has no body: a missing bucket looks like a missing key
+            return None
+
+    def list(self, prefix: str) -> Iterator[str]:
+        with self._call("ListObjectsV2", prefix):
+            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
+                yield from (entry["Key"] for entry in page.get("Contents", ()))
+
+    def create_multipart(self, key: str) -> str:
+        with self._call("CreateMultipartUpload", key):
+            return self._client.create_multipart_upload(
+                Bucket=self.bucket, Key=key, ChecksumAlgorithm="CRC32", ChecksumType="FULL_OBJECT"
+            )["UploadId"]
+
+    def put_part(self, key: str, upload_id: str, number: int, body: bytes | memoryview, crc: int) -> str:
+        with self._call("UploadPart", key):
+            return self._client.upload_part(
+                Bucket=self.bucket,
+                Key=key,
+                UploadId=upload_id,
+                PartNumber=number,
+                Body=body_of(body),
+                ChecksumCRC32=_encoded(crc),
+            )["ETag"]
+
+    def list_parts(self, key: str, upload_id: str) -> Sequence[SentPart]:
+        parts: list[SentPart] = []
+        with self._call("ListParts", key):
+            for page in self._client.get_paginator("list_parts").paginate(Bucket=self.bucket, Key=key, UploadId=upload_id):
+                parts += (SentPart(part["PartNumber"], part["Size"], part["ETag"]) for part in page.get("Parts", ()))
+        return parts
+
+    def complete_multipart(self, key: str, upload_id: str, parts: Sequence[SentPart], crc: int) -> str:
+        named: list[CompletedPartTypeDef] = [{"PartNumber": part.number, "ETag": part.etag} for part in parts]
+        with self._call("CompleteMultipartUpload", key):
+            return self._client.complete_multipart_upload(
+                Bucket=self.bucket,
+                Key=key,
+                UploadId=upload_id,
+                MultipartUpload={"Parts": named},
+                ChecksumCRC32=_encoded(crc),
+                ChecksumType="FULL_OBJECT",
+                MpuObjectSize=sum(part.size for part in parts),
+            )["ETag"]
+
+    def abort_multipart(self, key: str, upload_id: str) -> None:
+        try:
+            with self._call("AbortMultipartUpload", key):
+                self._client.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload_id)
+        except NoSuchUpload:
+            pass
+
+    def delete(self, key: str) -> None:
+        with self._call("DeleteObject", key):
+            self._client.delete_object(Bucket=self.bucket, Key=key)
+
+    @contextmanager
+    def _call(self, operation: str, key: str = "", *, conditional: bool = False) -> Iterator[None]:
+        try:
+            yield
+        except FOREIGN as error:
+            call = Call(operation, self.bucket, key, self.region, self._client.meta.endpoint_url, conditional)
+            raise translated(error, call) from error
+
+
+def _options(crc: int | None, if_absent: bool, if_match: str | None) -> _PutOptions:
+    options = _PutOptions()
+    if crc is not None:
+        options["ChecksumCRC32"] = _encoded(crc)
+    if if_absent:
+        options["IfNoneMatch"] = "*"
+    if if_match is not None:
+        options["IfMatch"] = if_match
+    return options
+
+
+def _encoded(crc: int) -> str:
+    """As S3 takes a CRC-32: base64 of four bytes, big-endian."""
+    return base64.b64encode(crc.to_bytes(4, "big")).decode("ascii")
+
+
+def _full_crc(answer: Mapping[str, Any]) -> int | None:
+    """The CRC-32 of the whole object; None where there is none, or only a checksum of the parts' checksums."""
+    if answer.get("ChecksumType", "FULL_OBJECT") != "FULL_OBJECT":
+        return None
+    try:
+        value = base64.b64decode(answer.get("ChecksumCRC32", ""), validate=True)
+    except ValueError:
+        return None  # "<checksum>-<number of parts>"
+    return int.from_bytes(value, "big") if len(value) == 4 else None

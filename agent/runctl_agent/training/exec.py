@@ -1,0 +1,194 @@
+"""`runctl-agent exec -- CMD`: run a command so that its pid and its end are on disk, whoever watches.
+
+A process of its own beside the daemon: it may block while it waits for its child.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import FrameType, TracebackType
+
+from runctl_agent.errors import NotFoundError, RunctlError, UsageError, WrongStateError
+from runctl_agent.records import ProcessId
+from runctl_agent.runtime import Runtime, ThreadRuntime
+
+from .cgroup import oom_kills
+from .marker_file import look_at, set_aside, write
+from .record import ExitRecord, decode_process, encode_process, encode_record, exit_path, started_path
+from .trainer import LinuxProcesses
+
+log = logging.getLogger(__name__)
+
+FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+NOT_FOUND = 127
+NOT_EXECUTABLE = 126
+"""What a shell answers for a command that is missing, or that can't be started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The files of one `exec`. Relative ones start at the working directory; an empty `complete_file`: there is none."""
+
+    pid_file: str
+    exit_code_file: str
+    complete_file: str
+    state_dir: str
+
+
+def run_exec(
+    command: Sequence[str],
+    *,
+    pid_file: str,
+    exit_code_file: str,
+    state_dir: str,
+    run: str,
+    attempt: int = 1,
+    complete_file: str = "",
+    env: Mapping[str, str] | None = None,
+    runtime: Runtime | None = None,
+) -> int:
+    """Run `command` in a session of its own, to its end; its exit code, 128+N for signal N. Main thread only.
+
+    Raises UsageError, WrongStateError (one of this run is alive, or a marker's directory can't be used) or NotFoundError (that
+    directory is missing), all before anything is started. Once it is started nothing is raised: what can't be written is logged.
+    """
+    if not command or not command[0]:
+        raise UsageError("there is no command to run", "nothing follows `--`", "runctl-agent exec -- python train.py")
+    runtime = runtime if runtime is not None else ThreadRuntime()
+    places = Places(pid_file, exit_code_file, complete_file, state_dir)
+    processes = LinuxProcesses()
+    _refuse_a_second(processes, state_dir, run)
+    _set_markers_aside(places)
+    record = ExitRecord(run, attempt, ProcessId(0, 0, processes.boot_id), NOT_FOUND, None, None, runtime.now(), runtime.now(), 0)
+    killed_before = oom_kills()
+    with _Forwarding() as forwarding:
+        try:
+            child = subprocess.Popen(list(command), start_new_session=True, env=env)
+        except (OSError, ValueError) as error:
+            record = _not_started(record, command[0], error)
+        else:
+            record = _to_its_end(child, record, places, processes, forwarding, runtime)
+        record = replace(record, oom_kill=_killed(killed_before, oom_kills()), end=max(runtime.now(), record.start))
+        _write_end(record, places, runtime)
+    return record.code
+
+
+def _refuse_a_second(processes: LinuxProcesses, state_dir: str, run: str) -> None:
+    earlier = decode_process(look_at("/", os.path.abspath(started_path(state_dir, run))).body)
+    if isinstance(earlier, ProcessId) and processes.alive(earlier):
+        mend = f"wait for its end, or end it: kill {earlier.pid}"
+        raise WrongStateError(f"run {run} is not started a second time", f"its process {earlier.pid} is still alive", mend)
+
+
+def _set_markers_aside(places: Places) -> None:
+    for path in (places.pid_file, places.exit_code_file, places.complete_file):
+        parent = os.path.dirname(path) or "."
+        if path and not os.path.isdir(parent):
+            raise NotFoundError(f"can't keep {path}", f"there is no directory {parent}", f"mkdir -p {parent}")
+        if path and (stale := set_aside(".", path)) is not None:
+            log.info("%s was there before the start: it is %s now", path, stale)
+
+
+def _not_started(record: ExitRecord, name: str, error: OSError | ValueError) -> ExitRecord:
+    missing = isinstance(error, OSError) and error.errno in (errno.ENOENT, errno.ENOTDIR)
+    why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    text = f"{name[:200]!a} could not be started: {why}"
+    log.error("%s", text)
+    return replace(record, code=NOT_FOUND if missing else NOT_EXECUTABLE, error=text)
+
+
+def _to_its_end(
+    child: subprocess.Popen[bytes],
+    record: ExitRecord,
+    places: Places,
+    processes: LinuxProcesses,
+    forwarding: _Forwarding,
+    runtime: Runtime,
+) -> ExitRecord:
+    """From the start to the end of the child. Until it is waited for its pid is nobody else's, so it can be identified."""
+    forwarding.begin(child.pid)
+    process = processes.identify(child.pid) or replace(record.process, pid=child.pid)
+    started = encode_process(process)
+    _try(lambda: _make_state_dir(places.state_dir))
+    _try(lambda: write(".", started_path(places.state_dir, record.run), started, runtime))
+    _try(lambda: write(".", places.pid_file, b"%d\n" % child.pid, runtime))
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    number = -child.returncode if child.returncode < 0 else None
+    code = child.returncode if number is None else 128 + number
+    return replace(record, process=process, code=code, signal=number, peak_rss=usage.ru_maxrss * 1024)
+
+
+def _write_end(record: ExitRecord, places: Places, runtime: Runtime) -> None:
+    """The record first: it is the stronger, and whoever sees the exit-code file finds it."""
+    _try(lambda: _make_state_dir(places.state_dir))
+    _try(lambda: write(".", exit_path(places.state_dir, record.run), encode_record(record), runtime))
+    _try(lambda: write(".", places.exit_code_file, b"%d\n" % record.code, runtime))
+
+
+def _make_state_dir(state_dir: str) -> None:
+    try:
+        os.makedirs(state_dir, mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise WrongStateError(f"can't make {state_dir}", error.strerror or str(error), "give --state-dir") from error
+
+
+def _try(step: Callable[[], None]) -> None:
+    """Training comes first: what can't be written is said, and the command runs on."""
+    try:
+        step()
+    except RunctlError as error:
+        log.warning("%s", error.full)
+
+
+def _killed(before: int | None, after: int | None) -> bool | None:
+    return after > before if before is not None and after is not None else None
+
+
+class _Forwarding:
+    """Passes signals on to the child; what was ignored before (nohup) stays ignored, here and in the child."""
+
+    def __init__(self) -> None:
+        self._before: dict[signal.Signals, Callable[[int, FrameType | None], object] | int] = {}
+        self._early: list[int] = []
+        self._fd: int | None = None
+
+    def __enter__(self) -> _Forwarding:
+        for number in FORWARDED:
+            handler = signal.getsignal(number)
+            if handler is not None and handler is not signal.SIG_IGN:
+                self._before[number] = handler
+                signal.signal(number, self._pass_on)
+        return self
+
+    def begin(self, pid: int) -> None:
+        """The child is there: it gets what came while it was being started."""
+        try:
+            self._fd = os.pidfd_open(pid)
+        except OSError as error:
+            log.warning("signals are not passed on to the command: %s", error.strerror)
+        while self._fd is not None and self._early:
+            self._pass_on(self._early.pop(0), None)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        if self._fd is not None:
+            os.close(self._fd)
+
+    def _pass_on(self, number: int, frame: FrameType | None) -> None:
+        if self._fd is None:
+            self._early.append(number)
+            return
+        try:
+            signal.pidfd_send_signal(self._fd, number)
+        except ProcessLookupError:
+            pass  # it ended first
+        except PermissionError:
+            log.warning("%s was not passed on: the command runs as another user", signal.Signals(number).name)

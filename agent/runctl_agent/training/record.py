@@ -1,0 +1,95 @@
+"""The exit record: what `runctl-agent exec` saw of its command's end, in the state directory. Fuller than the exit-code file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from runctl_agent.contract.document import Fields, between, boolean, count, encode, instant, optional, parse, text, total
+from runctl_agent.contract.malformed import Malformed
+from runctl_agent.records import ProcessId
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ExitRecord:
+    """How one process ended. `process.pid` is 0 where the command could not be started at all."""
+
+    run: str
+    attempt: int
+    process: ProcessId
+    code: int  # 0-255; 128+N for signal N
+    signal: int | None
+    oom_kill: bool | None  # the kernel killed for want of memory in its cgroup; None: unknown
+    start: float  # wall-clock seconds since the epoch
+    end: float
+    peak_rss: int  # bytes
+    error: str = ""  # why it could not be started
+
+
+def exit_path(state_dir: str, run: str) -> str:
+    """Where the record of the last command of this run lies."""
+    return f"{state_dir}/exit-{run}.json"
+
+
+def started_path(state_dir: str, run: str) -> str:
+    """Where it says which process the last command of this run is, so that nobody starts a second one beside it."""
+    return f"{state_dir}/exec-{run}.json"
+
+
+def encode_record(record: ExitRecord) -> bytes:
+    """One line of JSON. Raises ValueError for what would not be read back."""
+    plain = {
+        "version": VERSION,
+        "run": record.run,
+        "attempt": record.attempt,
+        **_plain_process(record.process),
+        "code": record.code,
+        "signal": record.signal,
+        "oom_kill": record.oom_kill,
+        "start": record.start,
+        "end": record.end,
+        "peak_rss": record.peak_rss,
+        "error": record.error,
+    }
+    return encode(plain, _record)
+
+
+def decode_record(body: bytes) -> ExitRecord | Malformed:
+    """
+    >>> decode_record(b"killed")
+    Malformed(reason='not JSON: Expecting value: line 1 column 1 (char 0)')
+    """
+    return total(lambda given: _record(Fields(parse(given))), body)
+
+
+def encode_process(process: ProcessId) -> bytes:
+    return encode(_plain_process(process), _process)
+
+
+def decode_process(body: bytes) -> ProcessId | Malformed:
+    return total(lambda given: _process(Fields(parse(given))), body)
+
+
+def _plain_process(process: ProcessId) -> dict[str, object]:
+    return {"pid": process.pid, "boot_id": process.boot_id, "ticks": process.ticks}
+
+
+def _process(fields: Fields) -> ProcessId:
+    return ProcessId(fields.need("pid", count), fields.need("ticks", count), fields.need("boot_id", text))
+
+
+def _record(fields: Fields) -> ExitRecord:
+    fields.version(VERSION)
+    return ExitRecord(
+        run=fields.need("run", text),
+        attempt=fields.need("attempt", count),
+        process=_process(fields),
+        code=fields.need("code", between(0, 255)),
+        signal=fields.need("signal", optional(between(1, 127))),
+        oom_kill=fields.need("oom_kill", optional(boolean)),
+        start=fields.need("start", instant),
+        end=fields.need("end", instant),
+        peak_rss=fields.need("peak_rss", count),
+        error=fields.get("error", text, ""),
+    )

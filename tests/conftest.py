@@ -1,0 +1,54 @@
+"""The real servers, as fixtures; nothing of the machine's own AWS settings reaches a test."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.moto_server import moto_server
+from tests.e2e.seaweed import S3, shared
+
+pytest.register_assert_rewrite("tests.contract.store_suite")
+
+
+def pytest_configure() -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ.update(
+        AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull, AWS_EC2_METADATA_DISABLED="true", NO_PROXY="127.0.0.1"
+    )
+
+
+@pytest.fixture(scope="session")
+def _seaweed(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[str]:
+    base = tmp_path_factory.getbasetemp()
+    with shared((base if worker_id == "master" else base.parent) / "seaweed") as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def s3(_seaweed: str) -> Iterator[S3]:
+    """SeaweedFS: a real S3, which checks checksums, signatures and rights."""
+    yield from _place(_seaweed)
+
+
+@pytest.fixture(scope="session")
+def _moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with moto_server(tmp_path_factory.mktemp("moto")) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def moto_s3(_moto: str) -> Iterator[S3]:
+    yield from _place(_moto)
+
+
+def _place(endpoint: str) -> Iterator[S3]:
+    place = S3(endpoint, f"test/{uuid.uuid4().hex}")
+    try:
+        yield place
+    finally:
+        place.close()

@@ -1,0 +1,68 @@
+"""What arrives from the store is not what was committed."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from runctl_agent.contract.manifest import encode_manifest
+from runctl_agent.store.restore import Restorer
+from tests.fakes.checkpoints import KEYS, OwnNonces, manifest_of, put_data
+from tests.fakes.memory_store import MemoryStore
+
+NEWEST = KEYS.data(1, 2, "checkpoint-2", "model.safetensors")
+
+
+def filled(store: MemoryStore) -> MemoryStore:
+    for seq in (1, 2):
+        manifest = manifest_of(f"checkpoint-{seq}", seq, seq=seq)
+        put_data(store, manifest)
+        store.put(KEYS.manifest(1, seq, manifest.checkpoint), encode_manifest(manifest))
+    return store
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return filled(MemoryStore())
+
+
+def test_an_object_that_rotted_is_passed_by(store: MemoryStore, tmp_path: Path) -> None:
+    store.corrupt_next("get_range", times=99, key=NEWEST)
+    done = Restorer(store, KEYS, OwnNonces()).restore(str(tmp_path))
+    assert done.manifest.step == 1
+    assert "CRC-32" in done.passed_by[0].reason
+    assert os.listdir(tmp_path) == ["checkpoint-1"]
+
+
+def test_one_bad_transfer_is_only_repeated(store: MemoryStore, tmp_path: Path) -> None:
+    store.corrupt_next("get_range", key=NEWEST)
+    done = Restorer(store, KEYS, OwnNonces()).restore(str(tmp_path))
+    assert (done.manifest.step, done.passed_by) == (2, ())
+
+
+def test_an_object_overwritten_by_hand_is_passed_by_without_a_download(store: MemoryStore, tmp_path: Path) -> None:
+    store.put(NEWEST, b"x" * len(store.objects[NEWEST].body))
+    assert Restorer(store, KEYS, OwnNonces()).restore(str(tmp_path)).manifest.step == 1
+    assert store.count("get_range", NEWEST) == 0
+
+
+def test_an_equal_crc_does_not_pass_for_an_equal_content(store: MemoryStore, tmp_path: Path) -> None:
+    forged = b"y" * len(store.objects[NEWEST].body)
+    manifest = manifest_of("checkpoint-2", 2, seq=2)
+    lying = replace(manifest, files=(replace(manifest.files[0], crc=zlib.crc32(forged)),))
+    store.put(NEWEST, forged)
+    store.put(KEYS.manifest(1, 2, "checkpoint-2"), encode_manifest(lying))
+    done = Restorer(store, KEYS, OwnNonces()).restore(str(tmp_path))
+    assert done.manifest.step == 1
+    assert "digest" in done.passed_by[0].reason
+
+
+def test_without_a_crc_in_the_store_the_content_still_decides(tmp_path: Path) -> None:
+    store = filled(MemoryStore(keeps_crc=False))
+    store.put(NEWEST, b"x" * len(store.objects[NEWEST].body))
+    done = Restorer(store, KEYS, OwnNonces()).restore(str(tmp_path))
+    assert done.manifest.step == 1

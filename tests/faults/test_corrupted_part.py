@@ -1,0 +1,72 @@
+"""A body changes on its way: the store's checksum finds it, and it is read and sent again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runctl_agent.errors import BadChecksum
+from tests.fakes.memory_store import StoredObject
+from tests.fakes.uploads import BIG, BIG_KEY, CONTENTS, SMALL, SMALL_KEY, Bench
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(str(tmp_path))
+    yield bench
+    bench.close()
+
+
+@pytest.mark.parametrize("method", ["put", "put_part"])
+def test_once(bench: Bench, method: str) -> None:
+    bench.store.corrupt_next(method)
+    bench.send()
+    assert bench.store.objects[BIG_KEY].body == CONTENTS[BIG]
+    assert bench.store.objects[SMALL_KEY].body == CONTENTS[SMALL]
+    assert bench.clock.slept == [0.5]
+    assert sum(bench.sent) == sum(map(len, CONTENTS.values()))
+
+
+def test_again_and_again_is_an_error_after_the_exact_waits(bench: Bench) -> None:
+    bench.store.corrupt_next("put_part", times=4)
+    with pytest.raises(BadChecksum):
+        bench.send()
+    assert bench.clock.slept == [0.5, 1.0, 2.0]
+    assert BIG_KEY not in bench.store.objects
+    bench.send()
+    assert bench.store.objects[BIG_KEY].body == CONTENTS[BIG]
+
+
+def test_a_part_rots_in_the_store_before_it_is_completed(bench: Bench) -> None:
+    def rot(method: str, key: str) -> None:
+        if method == "complete_multipart":
+            (upload,) = bench.store.uploads.values()
+            part = upload.parts[2]
+            upload.parts[2] = StoredObject(b"\0" * len(part.body), part.etag, part.crc)
+
+    bench.store.on_call = rot
+    with pytest.raises(BadChecksum):
+        bench.send()
+    assert BIG_KEY not in bench.store.objects
+    bench.store.on_call = lambda method, key: None
+    bench.send()
+    assert bench.store.objects[BIG_KEY].body == CONTENTS[BIG]
+    assert bench.uploader.settle_aborts() == 0
+    assert bench.store.uploads == {}
+
+
+def test_the_object_is_not_what_its_parts_were(bench: Bench) -> None:
+    def swap(method: str, key: str) -> None:
+        if method == "head":
+            whole = bench.store.objects[BIG_KEY]
+            bench.store.objects[BIG_KEY] = StoredObject(whole.body[:-1], whole.etag, whole.crc)
+
+    bench.store.on_call = swap
+    with pytest.raises(BadChecksum) as error:
+        bench.send()
+    assert BIG_KEY in error.value.why
+    bench.store.on_call = lambda method, key: None
+    bench.send()
+    assert bench.store.objects[BIG_KEY].body == CONTENTS[BIG]

@@ -1,0 +1,92 @@
+"""The promises of DESIGN.md section 1, as invariants over the simulated S3."""
+
+from __future__ import annotations
+
+from runctl_agent.contract.keys import Keys
+from runctl_agent.contract.manifest import Latest, Manifest, Order, decode_latest, decode_manifest, order
+from tests.fakes.memory_store import MemoryStore
+from tests.simulation.trainers import Content, History, Stood, digest
+
+LATENCY = 1.0
+"""Virtual seconds: what stood for longer beside a living agent that gets every hint must have been caught."""
+
+
+class Promises:
+    """Looks at everything in the store; raises AssertionError at the step at which a promise is broken."""
+
+    def __init__(self, store: MemoryStore, keys: Keys, history: History) -> None:
+        self.store = store
+        self.keys = keys
+        self.history = history
+        self.manifests: dict[str, Manifest] = {}
+        self._etags: dict[str, str] = {}
+        self._calls = -1
+        self._highest: Order | None = None
+
+    def at_every_step(self) -> None:
+        if len(self.store.calls) == self._calls:
+            return
+        self._calls = len(self.store.calls)
+        self._nothing_is_overwritten_or_deleted()
+        for key in self.store.objects:
+            if key.startswith(self.keys.manifests) and key not in self.manifests:
+                self.manifests[key] = self._whole(key)
+        self._latest_never_goes_back()
+
+    def _nothing_is_overwritten_or_deleted(self) -> None:
+        for key, etag in self._etags.items():
+            assert self.store.objects[key].etag == etag, f"{key} was overwritten"
+        for key, stored in self.store.objects.items():
+            if key.startswith((self.keys.manifests, f"{self.keys.base}data/")):
+                self._etags[key] = stored.etag
+
+    def _whole(self, key: str) -> Manifest:
+        """A checkpoint exists if its manifest does: every byte is there, and is what the trainer wrote."""
+        manifest = decode_manifest(self.store.objects[key].body)
+        assert isinstance(manifest, Manifest), f"{key}: {manifest}"
+        for file in manifest.files:
+            stored = self.store.objects.get(self.keys.absolute(file.object))
+            assert stored is not None, f"{key} names {file.object}, which is not there"
+            assert digest(stored.body) == file.digest
+        content = content_of(manifest)
+        if manifest.complete:
+            assert self.history.knows(manifest.checkpoint, content), f"{key} is half a checkpoint"
+        for other in self.manifests.values():
+            assert (other.checkpoint, content_of(other)) != (manifest.checkpoint, content), f"{key} was sent twice"
+        return manifest
+
+    def _latest_never_goes_back(self) -> None:
+        stored = self.store.objects.get(self.keys.latest)
+        if stored is None:
+            return
+        latest = decode_latest(stored.body)
+        assert isinstance(latest, Latest), latest
+        if latest.manifest is None or latest.rank is None:
+            assert self._highest is None
+            return
+        named = self.manifests[self.keys.absolute(latest.manifest)]
+        assert named.complete
+        now = order(latest.rank, latest.manifest)
+        assert self._highest is None or now >= self._highest, "latest went back"
+        self._highest = now
+
+    def at_the_end(self, alive: list[tuple[float, float]], every_hint: bool) -> None:
+        """Nothing that was complete on disk is lost: what still stands is committed, and what stood beside a living agent."""
+        have = [(m.checkpoint, content_of(m)) for m in self.manifests.values()]
+        for one in self.history.stood:
+            must = one.until is None or (every_hint and _was_beside(one, alive))
+            assert not must or (one.name, one.content) in have, f"{one.name} of {one.since} to {one.until} was lost"
+        newest = [m for m in self.manifests.values() if m.complete]
+        assert newest, "nothing was committed"
+        highest = max(order(m.rank, self.keys.relative(key)) for key, m in self.manifests.items() if m.complete)
+        assert highest == self._highest, "latest does not name the newest"
+
+
+def content_of(manifest: Manifest) -> Content:
+    return {file.path: file.digest for file in manifest.files}
+
+
+def _was_beside(one: Stood, alive: list[tuple[float, float]]) -> bool:
+    if one.until is None:
+        return True
+    return any(began <= one.since and one.since + LATENCY <= min(one.until, ended) for began, ended in alive)

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import zlib
+from dataclasses import replace
+from itertools import pairwise
+
+import hypothesis.strategies as st
+import pytest
+from blake3 import blake3
+from hypothesis import given
+
+from runctl_agent.contract.manifest import ManifestFile, Part
+from runctl_agent.store.check import Check, unknown
+from runctl_agent.store.piece import digest_of_parts
+from tests.fakes.checkpoints import file_entry, manifest_of
+
+CHUNKS = st.lists(st.binary(max_size=40), max_size=6)
+
+
+def in_parts(content: list[bytes]) -> ManifestFile:
+    """A file whose parts are these."""
+    parts: list[Part] = []
+    for body in content:
+        offset = parts[-1].offset + parts[-1].size if parts else 0
+        parts.append(Part(offset, len(body), f"blake3:{blake3(body).hexdigest()}"))
+    whole = b"".join(content)
+    digest = digest_of_parts(blake3(body).hexdigest() for body in content)
+    return ManifestFile("model.pt", len(whole), 0, digest, zlib.crc32(whole), "data/x", parts=tuple(parts))
+
+
+def fault(file: ManifestFile, chunks: list[bytes]) -> str:
+    check = Check(file)
+    for chunk in chunks:
+        check.update(chunk)
+    return check.fault()
+
+
+def rechunked(content: bytes, cuts: list[int]) -> list[bytes]:
+    at = [0, *sorted(cut % (len(content) + 1) for cut in cuts), len(content)]
+    return [content[a:b] for a, b in pairwise(at)]
+
+
+@given(CHUNKS, st.lists(st.integers(0, 1000), max_size=5))
+def test_content_is_accepted_however_it_is_cut(parts: list[bytes], cuts: list[int]) -> None:
+    whole = b"".join(parts)
+    assert fault(file_entry("a", whole, "data/x"), rechunked(whole, cuts)) == ""
+    assert fault(in_parts(parts), rechunked(whole, cuts)) == ""
+
+
+@given(CHUNKS, st.lists(st.integers(0, 1000), max_size=5), st.integers(0, 10**6), st.integers(1, 255))
+def test_one_changed_byte_is_found(parts: list[bytes], cuts: list[int], place: int, flip: int) -> None:
+    whole = b"".join(parts)
+    if not whole:
+        return
+    damaged = bytearray(whole)
+    damaged[place % len(whole)] ^= flip
+    for file in (file_entry("a", whole, "data/x"), in_parts(parts)):
+        matching_crc = replace(file, crc=zlib.crc32(damaged))
+        assert fault(file, rechunked(bytes(damaged), cuts)).startswith("the CRC-32")
+        assert "digest" in fault(matching_crc, rechunked(bytes(damaged), cuts))
+
+
+@given(st.binary(min_size=1, max_size=40), st.binary(min_size=1, max_size=9))
+def test_a_short_and_a_long_content_are_found(whole: bytes, more: bytes) -> None:
+    file = file_entry("a", whole, "data/x")
+    assert fault(file, [whole[:-1]]) == f"{len(whole) - 1} bytes instead of {len(whole)}"
+    assert fault(file, [whole, more]) == f"{len(whole) + len(more)} bytes instead of {len(whole)}"
+
+
+@pytest.mark.parametrize("path", ["", "/etc/passwd", "../x", "a/../b", "a//b", "./a", "a\0b"])
+def test_a_path_that_leaves_its_directory_is_refused(path: str) -> None:
+    manifest = manifest_of("checkpoint-1", 1)
+    hostile = replace(manifest, files=(replace(manifest.files[0], path=path),))
+    assert "is not a path that it may have" in unknown(hostile)
+    assert unknown(manifest) == ""
+
+
+def test_what_lies_in_place_has_no_directories() -> None:
+    assert "is not a path" in unknown(manifest_of("final", 1, {"a/config.json": b"{}"}, kind="final"))
+    assert unknown(manifest_of("final", 1, {"config.json": b"{}"}, kind="final")) == ""
+
+
+def test_a_manifest_without_files_is_refused() -> None:
+    assert "no files" in unknown(manifest_of("last.pt", 1, {}, kind="file"))
+
+
+def test_what_a_later_version_wrote_is_named() -> None:
+    manifest = manifest_of("checkpoint-1", 1)
+    file = manifest.files[0]
+    assert "'tensorstore' is not known" in unknown(replace(manifest, kind="tensorstore"))
+    assert "'zstd'" in unknown(replace(manifest, files=(replace(file, encoding="zstd"),)))
+    assert "digest algorithm" in unknown(replace(manifest, files=(replace(file, digest="sha512:00"),)))

@@ -1,0 +1,143 @@
+"""Names in S3."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runctl_agent.contract.keys import Destination, Keys, parse_destination, parse_manifest_key
+from runctl_agent.contract.malformed import Malformed
+from tests.contract.strategies import RELAXED, components, epochs, paths, seqs
+
+KEYS = Keys("prefix/deep", "gpt2-7f3a")
+
+
+def test_the_layout_is_that_of_the_design() -> None:
+    assert KEYS.base == "prefix/deep/gpt2-7f3a/"
+    assert Keys("", "r").base == "r/"
+    relative = {
+        "run.json": KEYS.run_spec,
+        "epoch.json": KEYS.epoch,
+        "latest.json": KEYS.latest,
+        "status.json": KEYS.status,
+        "gc.json": KEYS.gc,
+        "probe.json": KEYS.probe,
+        "manifests/": KEYS.manifests,
+        "manifests/000002-00000007-checkpoint-500.json": KEYS.manifest(2, 7, "checkpoint-500"),
+        "data/000002-00000007/": KEYS.data_prefix(2, 7),
+        "data/000002-00000007/checkpoint-500/a/model.bin": KEYS.data(2, 7, "checkpoint-500", "a/model.bin"),
+        "pins/000002-00000007.json": KEYS.pin(2, 7),
+        "history/000002/000000000042.jsonl": KEYS.history(2, 42),
+        "logs/000002/training.log.000000000042": KEYS.log(2, "training.log", 42),
+    }
+    for expected, key in relative.items():
+        assert KEYS.relative(key) == expected
+        assert KEYS.absolute(expected) == key
+
+
+@pytest.mark.parametrize(
+    ("name", "encoded"),
+    [("epoch=3-step=500.ckpt", "epoch%3D3-step%3D500.ckpt"), ("a b/%", "a%20b%2F%25"), ("ä\udcff", "%C3%A4%FF")],
+)
+def test_names_are_percent_encoded(name: str, encoded: str) -> None:
+    assert KEYS.manifest(1, 1, name).endswith(f"manifests/000001-00000001-{encoded}.json")
+
+
+@RELAXED
+@given(epochs, seqs, components, paths)
+def test_a_manifest_key_says_where_it_belongs(epoch: int, seq: int, checkpoint: str, path: str) -> None:
+    key = KEYS.manifest(epoch, seq, checkpoint)
+    for form in (key, KEYS.relative(key)):
+        found = parse_manifest_key(form)
+        assert not isinstance(found, Malformed)
+        assert found[:2] == (epoch, seq)
+    assert KEYS.data(epoch, seq, checkpoint, path).startswith(KEYS.data_prefix(epoch, seq))
+
+
+@RELAXED
+@given(epochs, seqs, st.tuples(components, paths), st.tuples(components, paths))
+def test_two_files_never_share_a_key(epoch: int, seq: int, one: tuple[str, str], two: tuple[str, str]) -> None:
+    same = [os.fsencode(part) for part in one] == [os.fsencode(part) for part in two]
+    assert (KEYS.data(epoch, seq, *one) == KEYS.data(epoch, seq, *two)) == same
+
+
+def test_keys_that_would_be_too_long_are_hashed_and_stay_apart() -> None:
+    deep = "/".join(["\udcff" * 255] * 4)
+    keys = {KEYS.data(1, 1, "c", deep), KEYS.data(1, 1, "c", deep + "x"), KEYS.manifest(1, 1, "\udcff" * 400)}
+    assert len(keys) == 3
+    for key in keys:
+        assert len(key) <= 1024
+        assert "sha256-" in key
+    assert parse_manifest_key(KEYS.manifest(1, 1, "\udcff" * 400))
+    assert "sha256-" not in KEYS.manifest(1, 1, "\udcff" * 255)
+
+
+@pytest.mark.parametrize(("epoch", "seq"), [(-1, 1), (10**6, 1), (1, 10**8)])
+def test_numbers_that_do_not_fit_their_digits_are_refused(epoch: int, seq: int) -> None:
+    with pytest.raises(ValueError, match="not between"):
+        KEYS.manifest(epoch, seq, "c")
+
+
+def test_a_key_of_another_run_is_refused() -> None:
+    with pytest.raises(ValueError, match="is not under"):
+        KEYS.relative("prefix/deep/other/latest.json")
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        "latest.json",
+        "manifests/1-1-a.json",
+        "manifests/000001-00000001-a",
+        "manifests/000001-00000001-a/b.json",
+        "manifests/000001-00000001-.json",
+    ],
+)
+def test_what_is_no_manifest_key(key: str) -> None:
+    assert isinstance(parse_manifest_key(key), Malformed)
+
+
+@RELAXED
+@given(st.text())
+def test_any_text_gives_an_answer(text: str) -> None:
+    parse_manifest_key(text)
+    parse_destination(text)
+    parse_destination(f"s3://{text}")
+    parse_destination(f"s3://bucket/{text}")
+
+
+@pytest.mark.parametrize(
+    ("url", "destination"),
+    [
+        ("s3://bucket", Destination("bucket", "")),
+        ("s3://bucket/", Destination("bucket", "")),
+        ("s3://my.bucket-1/a/b/", Destination("my.bucket-1", "a/b")),
+    ],
+)
+def test_destinations(url: str, destination: Destination) -> None:
+    assert parse_destination(url) == destination
+    assert parse_destination(destination.url) == destination
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("bucket/prefix", "is not s3://bucket/prefix"),
+        ("s3://", "is not a bucket name"),
+        ("s3://Bucket/a", "is not a bucket name"),
+        ("s3://10.0.0.1/a", "is not a bucket name"),
+        ("s3://mine--usw2-az1--x-s3/a", "is a directory bucket, which lists keys in no order"),
+        ("s3://bucket//a", "has an empty part"),
+        ("s3://bucket/a/../b", "has an empty part, or one that is . or .."),
+        ("s3://bucket/a b", "has characters other than"),
+        ("s3://bucket/" + "a" * 600, "longer than 512"),
+    ],
+)
+def test_what_is_no_destination(url: str, reason: str) -> None:
+    found = parse_destination(url)
+    assert isinstance(found, Malformed)
+    assert reason in found.reason
