@@ -55,7 +55,7 @@ class Attendant:
         successor = self._candidate(seen, problems)
         if successor is not None and successor != self.process:
             seen = self._begin(successor, seen, now)
-        if self.process is not None and self._gone_since is None and self._processes.exited(self.process):
+        if self._gone_since is None and self._gone(seen):
             self._gone_since = now
         self._pid_seen = self._pid_seen or seen.pid_new
         if self._log_since is None and self._log.found():
@@ -69,6 +69,12 @@ class Attendant:
     def followed(self) -> bool:
         """Whether the process is there and has not ended."""
         return self.process is not None and self._gone_since is None
+
+    def _gone(self, seen: Markers) -> bool:
+        """Whether the process has ended, or came and went between two looks."""
+        if self.process is not None:
+            return self._processes.exited(self.process)
+        return seen.pid_new and isinstance(seen.pid, int) and self._processes.identify(seen.pid) is None
 
     def _candidate(self, seen: Markers, problems: list[str]) -> ProcessId | None:
         """Who the pid file names, unless the one that is followed still lives."""
@@ -86,11 +92,11 @@ class Attendant:
 
     def _begin(self, process: ProcessId, seen: Markers, now: float) -> Markers:
         """A process is there that was not followed before: an attempt begins."""
-        again = self.process is not None
+        again = self.process is not None or self.verdict.ended
         if again:
             self._markers.renew()
             self._log = self._log_line()
-        self.process, self._gone_since, self._log_since = process, None, None
+        self.process, self._gone_since, self._log_since, self._pid_seen = process, None, None, False
         log.info("following process %d", process.pid)
         return self._markers.observe(self._files.look(), now) if again else seen
 
@@ -105,6 +111,7 @@ class Attendant:
             record=record,
             record_new=seen.record_new,
             exit_code=seen.exit_code,
+            exit_code_since=seen.exit_code_since,
             complete_since=seen.complete_since,
             log_since=self._log_since,
         )

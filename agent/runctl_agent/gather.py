@@ -6,7 +6,9 @@ after the settle time, and whatever is not finished is read when the settler ask
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import os
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -69,6 +71,7 @@ class Gatherer:
         self._owed: dict[Candidate, Owed] = {}
         self._forgotten: deque[Candidate] = deque()
         self._ended = False
+        self._ending = False
         self._denied: dict[str, str] = {}
         self.problems: dict[str, str] = {}
         self.disk_full = ""
@@ -84,6 +87,7 @@ class Gatherer:
         """Whether what is not whole now will never be; from any task."""
         if ended != self._ended:
             self._ended = ended
+            self._ending = ended  # a last read of everything: the hint of the last checkpoint may never have come
             self._mailbox.put(None)
 
     def forget(self, root: str, name: str) -> None:
@@ -103,7 +107,7 @@ class Gatherer:
     @property
     def quiet(self) -> bool:
         """Nothing on disk waits to be finished or staged."""
-        return not (self._owed or self._whole or self._dirty or self._again or self.backlog)
+        return not (self._ending or self._owed or self._whole or self._dirty or self._again or self.backlog)
 
     def run(self) -> None:
         self._stager.sweep({row.staged.directory for row in self._journal.pending().rows})
@@ -125,8 +129,13 @@ class Gatherer:
         for change in self._mailbox.take_all(patience if at_most is None else min(at_most, patience or at_most)):
             if change is not None:
                 self._hint(change)
+        ending = self._ending
+        if ending:
+            self._whole.update(self._readers)
         self._due()
         self._look()
+        if ending:
+            self._ending = False
 
     def _patience(self) -> float | None:
         now = self._moment()
@@ -151,6 +160,7 @@ class Gatherer:
         while self._forgotten:
             candidate = self._forgotten.popleft()
             self._settler.forget(*candidate)
+            self._remember_rewritten(*candidate)
             self._dirty.add(candidate)
         now = self._moment()
         ready = [c for c, at in self._again.items() if at <= now.mono]
@@ -188,6 +198,7 @@ class Gatherer:
         self._dirty.update((root, name) for name in names)
 
     def _read(self, root: str, name: str) -> None:
+        before = self._moment()
         try:
             reading = self._readers[root].read(name)
         except RunctlError as error:
@@ -198,7 +209,7 @@ class Gatherer:
         if reading is None:
             self._settler.gone(root, name)
         else:
-            self._settler.observe(reading, self._moment())
+            self._settler.observe(reading, before)
 
     def _stage(self, candidate: Candidate, owed: Owed) -> None:
         finished = owed.finished
@@ -208,12 +219,12 @@ class Gatherer:
             if lock is None and not self._bypassed(finished, owed.since):
                 owed.next_try = self._runtime.monotonic() + min(self._settle, 1.0)
                 return
-            copy = self._settler.rewritten(finished.root, finished.name)
-            staged = self._stager.stage(finished, copy=copy, label=self._runtime.nonce())
+            staged = self._stager.stage(finished, copy=self._rewritten(finished), label=self._runtime.nonce())
             self._enter(staged)
         except SourceChanged as error:
             log.info("not staged, read again: %s", error)
             self._settler.forget(*candidate)
+            self._remember_rewritten(*candidate)
             self._again[candidate] = self._runtime.monotonic()
             del self._owed[candidate]
         except RunctlError as error:
@@ -230,6 +241,17 @@ class Gatherer:
         finally:
             if lock is not None:
                 lock.release()
+
+    def _rewritten(self, finished: Finished) -> bool:
+        """Whether this name was ever rewritten in place: then only a copy holds what it says now."""
+        if self._settler.rewritten(finished.root, finished.name):
+            self._remember_rewritten(finished.root, finished.name)
+            return True
+        return self._journal.get(_fact(finished.root, finished.name)) is not None
+
+    def _remember_rewritten(self, root: str, name: str) -> None:
+        """In the journal, for the agents after this one."""
+        self._journal.put(_fact(root, name), "yes")
 
     def _enter(self, staged: Staged) -> None:
         """Into the journal; what the journal has already, or can't take, is not held twice."""
@@ -278,3 +300,7 @@ class Gatherer:
     def _solved(self, subject: str) -> None:
         self.problems.pop(subject, None)
         self._denied.pop(subject, None)
+
+
+def _fact(root: str, name: str) -> str:
+    return "rewritten " + hashlib.sha256(os.fsencode(f"{root}/{name}")).hexdigest()[:32]

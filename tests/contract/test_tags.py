@@ -209,6 +209,14 @@ def test_a_slot_copied_over_the_other_is_not_read_there() -> None:
     assert decode_slot(copied, "b") == Malformed("slot: the document is that of slot a")
 
 
+@pytest.mark.parametrize("missing", range(1, 12))
+def test_a_container_without_its_whole_trailer_proves_nothing(missing: int) -> None:
+    found = encode(EXAMPLE, "a", NOW)
+    whole = "".join(found[key] for key in SLOT_KEYS["a"])[:-missing]
+    cut = {key: whole[n * 256 : n * 256 + 256] for n, key in enumerate(SLOT_KEYS["a"])}
+    assert isinstance(decode_slot(cut, "a"), Malformed)
+
+
 def two_writes() -> dict[str, str]:
     return encode(EXAMPLE, "a", NOW) | encode(replace(EXAMPLE, generation=18, step=5000), "b", NOW)
 

@@ -80,6 +80,13 @@ def test_a_file_that_proves_itself_goes_at_once(settler: Settler) -> None:
     assert settler.unfinished() == []
 
 
+def test_an_mtime_ahead_by_a_rounding_is_young_and_not_far_in_the_future(settler: Settler) -> None:
+    settler.observe(last(0.0000005), at(0.0))
+    assert settler.finished(at(0.0)) == []
+    look_at = settler.next_look(at(0.0))
+    assert look_at == pytest.approx(1000.011, abs=0.002)
+
+
 def test_the_granularity_is_waited_for(settler: Settler) -> None:
     settler.observe(last(mtime=0), at(0.004))
     assert settler.finished(at(5)) == []

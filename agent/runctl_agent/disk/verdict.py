@@ -23,6 +23,9 @@ _SLOW_REMOVAL = 10
 _MARGIN = 0.001
 """Seconds beyond the granularity, for what a float can't hold of a wall clock."""
 
+_CLOCK_ERROR = 1.0
+"""Seconds by which an mtime may be ahead of our clock: a float's rounding, another machine's clock."""
+
 
 @dataclass(slots=True)
 class Candidate:
@@ -100,9 +103,9 @@ def judge(c: Candidate, pace: Pace, around: Surroundings, *, ended: bool) -> Ver
 
 
 def _aged_at(c: Candidate, reading: Reading, pace: Pace) -> float:
-    """Mono time at which the newest identity can be believed; infinite if it can be already, or lies in the future."""
+    """Mono time at which the newest identity can be believed; infinite if it can be already, or lies far in the future."""
     age = c.seen.wall - max((f.id.mtime_ns for f in reading.files), default=0) / 1e9
-    return c.seen.mono + pace.granularity - age + _MARGIN if 0 <= age < pace.granularity else math.inf
+    return c.seen.mono + pace.granularity - age + _MARGIN if -_CLOCK_ERROR < age < pace.granularity else math.inf
 
 
 def _waits(reason: str, look: float | None) -> Verdict:

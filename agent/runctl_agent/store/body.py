@@ -42,7 +42,9 @@ def body_of(data: bytes | memoryview) -> bytes | IO[bytes]:
     """Quickest is a view of a whole bytes or bytearray: it goes to the socket in one call, any other in pieces of 16 KiB."""
     if isinstance(data, bytes):
         return data
+    if not data.c_contiguous:
+        return bytes(data)
     owner = data.obj
-    if isinstance(owner, bytes | bytearray) and data.c_contiguous and data.nbytes == len(owner):
+    if isinstance(owner, bytes | bytearray) and data.nbytes == len(owner):
         return cast("bytes", owner)  # botocore takes a bytearray as well, its stubs don't
     return cast("IO[bytes]", _View(data))

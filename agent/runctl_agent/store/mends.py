@@ -31,7 +31,7 @@ ACTIONS = {
 
 READS = frozenset({"GetObject", "HeadObject"})
 ON_BUCKET = frozenset({"HeadBucket", "ListObjectsV2"})
-KMS_ACTION = re.compile(r"kms:[A-Za-z]+")
+KMS_ACTION = re.compile(r"(?<!:)\bkms:[A-Z][A-Za-z]+")
 KMS_KEY = re.compile(r"arn:[a-z0-9-]+:kms:[A-Za-z0-9:/_-]+")
 
 
