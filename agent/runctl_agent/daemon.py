@@ -23,7 +23,7 @@ from .machine import Machine, make_state_dir
 from .pipeline import Pipeline
 from .runtime import Event, Runtime, ThreadRuntime
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("runctl_agent.daemon")  # also when run as a module
 
 ENDING = 10.0
 """Seconds that a stage may take to end; what it leaves undone is in the journal."""

@@ -10,6 +10,7 @@ RunctlError
 ├── SourceChanged                what was staged or being sent is no longer what was finished
 ├── DiskShort                    less than staging.keep_free would be left on a disk
 ├── JournalError                 the journal can't be used
+├── ImdsUnavailable              the instance metadata service throttles or fails: back off and try again
 ├── StoreError                   S3 said no, or nothing; `permanent` tells whether retrying can mend it
 │   ├── StoreUnavailable         no answer, a 5xx, a reset: try again
 │   │   └── SlowDown             503 SlowDown: with less concurrency
@@ -89,6 +90,10 @@ class DiskShort(RunctlError):
 
 class JournalError(RunctlError):
     """The journal can't be opened, or another one is using it."""
+
+
+class ImdsUnavailable(RunctlError):
+    pass
 
 
 class StoreError(RunctlError):

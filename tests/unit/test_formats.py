@@ -43,14 +43,15 @@ def archive(*, comment: bytes = b"", compression: int = zipfile.ZIP_STORED, entr
     return out.getvalue()
 
 
-def archive64() -> bytes:
-    """The same with a zip64 end record, as torch writes it above 4 GiB."""
+def archive64(*, filled: bool = False) -> bytes:
+    """The same with a zip64 end record. `filled`: the short record has the numbers too, as torch.save always writes it."""
     body = archive()
     at = body.rfind(b"PK\x05\x06")
     entries, length, offset = struct.unpack_from("<HII", body, at + 10)
     record = struct.pack("<4sQHHIIQQQQ", b"PK\x06\x06", 44, 45, 45, 0, 0, entries, entries, length, offset)
     locator = struct.pack("<4sIQI", b"PK\x06\x07", 0, at, 1)
-    end = struct.pack("<4sHHHHIIH", b"PK\x05\x06", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
+    numbers = (entries, entries, length, offset) if filled else (0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF)
+    end = struct.pack("<4sHHHHIIH", b"PK\x05\x06", 0, 0, *numbers, 0)
     return body[:at] + record + locator + end
 
 
@@ -81,6 +82,7 @@ WHOLE: list[tuple[str, bytes]] = [
     ("last.ckpt", archive(comment=b"a comment")),
     ("weights.npz", archive(compression=zipfile.ZIP_DEFLATED)),
     ("big.pth", archive64()),
+    ("torch.pth", archive64(filled=True)),
     ("pytorch_model.bin", archive()),
     ("empty.npz", archive(entries=0)),
     ("state.pkl", pickle.dumps({"step": 3, "w": bytes(5000)}, protocol=4)),

@@ -149,11 +149,11 @@ def _ends_here(fd: int, tail: bytes, at: int, start: int) -> bool:
     if at + 22 + comment != len(tail):
         return False
     end = start + at
-    if 0xFFFF in (entries,) or 0xFFFFFFFF in (length, offset):
-        located = _zip64(fd, tail, at)
-        if located is None:
-            return False
+    located = _zip64(fd, tail, at)  # torch writes one always, also where the short record has room
+    if located is not None:
         entries, length, offset, end = located
+    elif entries == 0xFFFF or 0xFFFFFFFF in (length, offset):
+        return False
     begin = end - length  # an archive after other data has offsets from its own start
     if begin < 0 or offset > begin:
         return False

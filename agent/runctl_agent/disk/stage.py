@@ -99,7 +99,10 @@ class Stager:
 
     def short_by(self, path: str) -> int:
         """Bytes that must become free on the file system of `path` before `keep_free` is; 0 if it is."""
-        return _short_by(os.statvfs(path), self._keep_free)
+        try:
+            return _short_by(os.statvfs(path), self._keep_free)
+        except OSError:  # it is not there, or hidden: nothing of it can be staged either
+            return 0
 
     def _stage_in(self, place: str, fd: int, source: int, finished: Finished, *, copy: bool, label: str) -> Staged:
         os.mkdir(label, 0o700, dir_fd=fd)

@@ -35,9 +35,9 @@ class Trainer:
 
 TRAINERS = [
     Trainer("torch", r"model_step_\d+\.pt|last\.pt", 15, 60, 66, "last.pt"),
-    Trainer("transformers", r"checkpoint-\d+", 4, 60, 66, "checkpoint-60"),
-    Trainer("lightning", r"epoch=.*\.ckpt|last.*\.ckpt", 4, 600, 660, "epoch=9-step=600.ckpt"),
-    Trainer("dcp", r"step-\d+", 4, 40, 44, "step-40"),
+    Trainer("transformers", r"checkpoint-\d+", 5, 160, 180, "checkpoint-160"),
+    Trainer("lightning", r"epoch=.*\.ckpt|last.*\.ckpt", 5, 3200, 3600, "epoch=49-step=3200.ckpt"),
+    Trainer("dcp", r"step-\d+", 6, 50, 55, "step-50"),
 ]
 
 
@@ -91,7 +91,7 @@ def test_every_checkpoint_that_stood_is_committed_and_resumes(trainer: Trainer, 
     truth = [(w.name, w.files) for w in written]
     half_written = [m.checkpoint for m in committed if (m.checkpoint, digests(m)) not in truth]
     assert half_written == []
-    stood = [w for w in written if w.kept >= KEPT or w.name in standing and is_last(w, written)]
+    stood = [w for w in written if w.kept >= KEPT or (w.name in standing and is_last(w, written))]
     have = [(m.checkpoint, digests(m)) for m in committed]
     assert [w.name for w in stood if (w.name, w.files) not in have] == []
     assert len(stood) >= trainer.least
@@ -99,6 +99,11 @@ def test_every_checkpoint_that_stood_is_committed_and_resumes(trainer: Trainer, 
         f"{trainer.name}: {len(written)} written, {len(stood)} stood for {KEPT:g} s or to the end, "
         f"{len(committed)} manifests, {seconds:.1f} s of training"
     )
+
+    top_level = {path: digest for path, digest in content(watched).items() if "/" not in path}
+    if "config.json" in top_level:
+        finals = [m for m in manifests(s3, agent.run) if m.checkpoint == "final"]
+        assert [digests(m) for m in finals if m.complete] == [top_level]
 
     restored = tmp_path / "restored"
     for name in sorted(standing & {m.checkpoint for m in committed}):

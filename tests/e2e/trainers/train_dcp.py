@@ -34,7 +34,7 @@ def train(rank: int, args: argparse.Namespace) -> None:
         step += 1
         local = state["weights"].to_local()
         noise = torch.Generator().manual_seed(2 * step + rank)
-        for _ in range(30):
+        for _ in range(60):
             drift = local @ local.T @ local
             local = 0.9 * local + 0.01 * drift / drift.norm() + 0.1 * torch.randn(local.shape, generator=noise)
         state["weights"] = type(state["weights"]).from_local(local, mesh, [Shard(0)])
@@ -56,8 +56,8 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--dir", type=Path, required=True)
     parser.add_argument("--ledger", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=40)
-    parser.add_argument("--every", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--every", type=int, default=5)
     parser.add_argument("--resume", type=Path)
     args = parser.parse_args()
     args.dir.mkdir(parents=True, exist_ok=True)

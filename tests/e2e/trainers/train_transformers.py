@@ -35,8 +35,8 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--dir", type=Path, required=True)
     parser.add_argument("--ledger", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=60)
-    parser.add_argument("--every", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=160)
+    parser.add_argument("--every", type=int, default=20)
     parser.add_argument("--resume", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -59,6 +59,7 @@ def main() -> None:
         print(f"resumed at step {int(args.resume.name.rpartition('-')[2])}")
     else:
         trainer.train()
+        trainer.save_model()
     total = sum(p.double().abs().sum().item() for p in model.parameters())
     print(f"finished at step {trainer.state.global_step}: {total!r}")
 
