@@ -73,17 +73,23 @@ class Promises:
         assert self._highest is None or now >= self._highest, "latest went back"
         self._highest = now
 
-    def at_the_end(self, alive: list[tuple[float, float]], every_hint: bool) -> None:
-        """Nothing that was complete on disk is lost: what still stands is committed, and what stood beside a living agent."""
+    def at_the_end(self, alive: dict[int, list[tuple[float, float]]], lost: set[int]) -> None:
+        """Nothing that was complete on disk is lost: what still stands is committed, and what stood beside a living agent.
+
+        `alive`: when each machine had an agent that got every hint; `lost`: machines that were taken away.
+        """
         have = [(m.checkpoint, content_of(m)) for m in self.manifests.values()]
-        named: set[str] = set()
+        named: set[tuple[int, str]] = set()
         for one in self.history.stood:
-            first, rewritten = one.name not in named, one.name == REWRITTEN
-            named.add(one.name)
-            must = one.until is None or (every_hint and _was_beside(one, alive) and not (first and rewritten))
+            first, rewritten = (one.machine, one.name) not in named, one.name == REWRITTEN
+            named.add((one.machine, one.name))
+            beside = _was_beside(one, alive.get(one.machine, [])) and not (first and rewritten)
+            must = one.machine not in lost and (one.until is None or beside)
             assert not must or (one.name, one.content) in have, f"{one.name} of {one.since} to {one.until} was lost"
-        newest = [m for m in self.manifests.values() if m.complete]
-        assert newest, "nothing was committed"
+        assert any(m.complete for m in self.manifests.values()), "nothing was committed"
+
+    def latest_is_the_newest(self) -> None:
+        """Where nobody was fenced: who is fenced moves no pointer, and what he commits is found by restore, not by `latest`."""
         highest = max(order(m.rank, self.keys.relative(key)) for key, m in self.manifests.items() if m.complete)
         assert highest == self._highest, "latest does not name the newest"
 

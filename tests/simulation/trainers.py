@@ -42,21 +42,22 @@ class Stood:
     content: Content
     since: float
     until: float | None = None
+    machine: int = 0
 
 
 @dataclass
 class History:
-    """All that was ever complete on disk, in order."""
+    """All that was ever complete on a disk, in order."""
 
     stood: list[Stood] = field(default_factory=list)
 
-    def complete(self, name: str, content: Content, now: float) -> None:
-        self.removed(name, now)
-        self.stood.append(Stood(name, content, now))
+    def complete(self, machine: int, name: str, content: Content, now: float) -> None:
+        self.removed(machine, name, now)
+        self.stood.append(Stood(name, content, now, machine=machine))
 
-    def removed(self, name: str, now: float) -> None:
+    def removed(self, machine: int, name: str, now: float) -> None:
         for one in self.stood:
-            if one.name == name and one.until is None:
+            if (one.machine, one.name) == (machine, name) and one.until is None:
                 one.until = now
 
     def knows(self, name: str, content: Content) -> bool:
@@ -66,12 +67,19 @@ class History:
 class Disk:
     """What a trainer does to the watched directory; every act gives the agent a hint, unless `deaf`."""
 
-    def __init__(self, root: Path, runtime: Seeded, hint: Callable[[Change], None]) -> None:
+    def __init__(self, root: Path, runtime: Seeded, hint: Callable[[Change], None], history: History, machine: int) -> None:
         self.root = root
         self.runtime = runtime
         self.hint = hint
-        self.history = History()
+        self._history = history
+        self._machine = machine
         self._open: list[io.FileIO] = []
+
+    def complete(self, name: str, content: Content) -> None:
+        self._history.complete(self._machine, name, content, self.runtime.now())
+
+    def gone(self, name: str) -> None:
+        self._history.removed(self._machine, name, self.runtime.now())
 
     def lost(self) -> None:
         """The machine is gone with everything that was open."""
@@ -101,7 +109,7 @@ class Disk:
 
     def remove(self, name: str) -> None:
         """As rotation does: file by file, then the directory."""
-        self.history.removed(name, self.runtime.now())
+        self.gone(name)
         target = self.root / name
         if target.is_dir():
             for file in sorted(p for p in target.rglob("*") if p.is_file()):
@@ -154,12 +162,12 @@ class FileTrainer:
             self.disk.rename(f"{name}.tmp", name)
         else:
             self.disk.write(name, body)
-        self.disk.history.complete(name, {name: digest(body)}, self.disk.runtime.now())
+        self.disk.complete(name, {name: digest(body)})
 
     def _rewrite(self, name: str, body: bytes) -> None:
-        self.disk.history.removed(name, self.disk.runtime.now())
+        self.disk.gone(name)
         self.disk.write(name, body)
-        self.disk.history.complete(name, {name: digest(body)}, self.disk.runtime.now())
+        self.disk.complete(name, {name: digest(body)})
 
 
 class HuggingFaceTrainer:
@@ -188,7 +196,7 @@ class HuggingFaceTrainer:
             }
             for path, body in files.items():
                 self.disk.write(f"{name}/{path}", body)
-            self.disk.history.complete(name, {path: digest(body) for path, body in files.items()}, self.disk.runtime.now())
+            self.disk.complete(name, {path: digest(body) for path, body in files.items()})
             self.kept.append(name)
             if len(self.kept) > 2:
                 self.disk.remove(self.kept.pop(0))
