@@ -12,6 +12,7 @@ from boto3.session import Session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 
+from .contract.tags import PHASE
 from .errors import TagError, TagsFull, TagsRefused, TagsThrottled, TagsUnavailable
 from .records import Instance
 
@@ -52,6 +53,16 @@ class Ec2Tags:
         try:
             self._client().create_tags(Resources=[self._instance.id], Tags=pairs)
         except (BotoCoreError, ClientError) as error:
+            raise self._translated("ec2:CreateTags", error) from error
+
+    def rehearse(self) -> None:
+        """Ask whether `create` would be allowed; nothing is written. Raises TagError."""
+        pairs: list[TagTypeDef] = [{"Key": PHASE, "Value": ""}]
+        try:
+            self._client().create_tags(Resources=[self._instance.id], Tags=pairs, DryRun=True)
+        except (BotoCoreError, ClientError) as error:
+            if isinstance(error, ClientError) and error.response.get("Error", {}).get("Code") == "DryRunOperation":
+                return
             raise self._translated("ec2:CreateTags", error) from error
 
     def read(self) -> Mapping[str, str]:

@@ -7,23 +7,23 @@ RunctlError
 ├── NotFoundError       exit 5
 ├── WrongStateError     exit 6
 ├── TimedOutError       exit 7
-├── SourceChanged                what was staged or being sent is no longer what was finished
-├── DiskShort                    less than staging.keep_free would be left on a disk
-├── JournalError                 the journal can't be used
-├── ImdsUnavailable              the instance metadata service throttles or fails: back off and try again
-├── StoreError                   S3 said no, or nothing; `permanent` tells whether retrying can mend it
-│   ├── StoreUnavailable         no answer, a 5xx, a reset: try again
+├── SourceChanged       exit 6   what was staged or being sent is no longer what was finished
+├── DiskShort           exit 6   less than staging.keep_free would be left on a disk
+├── JournalError        exit 6   the journal can't be used
+├── ImdsUnavailable     exit 7   the instance metadata service throttles or fails: back off and try again
+├── StoreError          exit 6   S3 said no, or nothing; `permanent` tells whether retrying can mend it
+│   ├── StoreUnavailable exit 7  no answer, a 5xx, a reset: try again
 │   │   └── SlowDown             503 SlowDown: with less concurrency
 │   ├── PreconditionFailed       412, or 409 on a conditional write: read back and decide
 │   ├── BadChecksum              the bytes that arrived are not the bytes that were sent
 │   ├── NoSuchUpload             the multipart upload is gone
 │   ├── CommitConflict permanent another writer's manifest stands where ours would go
 │   ├── Fenced        permanent  a writer with a higher epoch has this run
-│   └── StoreRefused  permanent  denied, expired or missing credentials, no bucket, wrong region, KMS key
-└── TagError                     EC2 tags
+│   └── StoreRefused  permanent  exit 4; denied, expired or missing credentials, no bucket, wrong region, KMS key
+└── TagError            exit 7   EC2 tags
     ├── TagsUnavailable          no answer, or a 5xx: try again
     ├── TagsThrottled            RequestLimitExceeded: back off
-    └── TagsRefused   permanent  denied
+    └── TagsRefused   permanent  exit 4; denied
         └── TagsFull  permanent  50 tags are there already
 """
 
@@ -83,25 +83,34 @@ class TimedOutError(RunctlError):
 class SourceChanged(RunctlError):
     """The trainer changed or removed what was being read; the snapshot is dropped and the new content goes."""
 
+    exit_code = 6
+
 
 class DiskShort(RunctlError):
     """Nothing was written; the oldest superseded snapshot is let go before the next try."""
+
+    exit_code = 6
 
 
 class JournalError(RunctlError):
     """The journal can't be opened, or another one is using it."""
 
+    exit_code = 6
+
 
 class ImdsUnavailable(RunctlError):
-    pass
+    exit_code = 7
 
 
 class StoreError(RunctlError):
+    exit_code = 6
     permanent = False
 
 
 class StoreUnavailable(StoreError):
     """Also raised when the answer was lost: the write may have landed."""
+
+    exit_code = 7
 
 
 class SlowDown(StoreUnavailable):
@@ -129,7 +138,6 @@ class CommitConflict(StoreError):
 class Fenced(StoreError):
     """Manifests may still be committed under the lower epoch; nothing else may be written."""
 
-    exit_code = 6
     permanent = True
 
 
@@ -139,6 +147,7 @@ class StoreRefused(StoreError):
 
 
 class TagError(RunctlError):
+    exit_code = 7
     permanent = False
 
 

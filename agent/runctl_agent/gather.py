@@ -186,16 +186,17 @@ class Gatherer:
 
     def _read_root(self, root: str) -> None:
         try:
-            names = frozenset(self._readers[root].names())
+            everything, changed = self._readers[root].survey()
         except RunctlError as error:
             self._problem(root, error)
             return
         self._solved(root)
+        names = frozenset(everything)
         for name in sorted(self._names[root] - names):
             self._settler.gone(root, name)
             self._solved(f"{root}/{name}")
         self._names[root] = names
-        self._dirty.update((root, name) for name in names)
+        self._dirty.update((root, name) for name in changed)
 
     def _read(self, root: str, name: str) -> None:
         before = self._moment()

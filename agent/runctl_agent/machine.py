@@ -51,7 +51,7 @@ class Machine:
         instance = self.instance()
         store = self.store(instance)
         store.check_bucket()
-        tags = Ec2Tags(instance, self._imds.tags) if instance is not None else None
+        tags = self.tags(instance) if instance is not None else None
         return Reached(instance, instance.id if instance is not None else host_name(), store, tags)
 
     def instance(self) -> Instance | None:
@@ -62,6 +62,9 @@ class Machine:
         # Where AWS_REGION is not set, the bucket is asked for in the instance's own region.
         region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
         return S3Store(self.destination.bucket, region=region or (instance.region if instance is not None else None))
+
+    def tags(self, instance: Instance) -> Ec2Tags:
+        return Ec2Tags(instance, self._imds.tags)
 
     def write_status(self, body: bytes) -> None:
         write_atomically(os.path.join(self.state_dir, "status.json"), body)

@@ -42,7 +42,13 @@ class Reader:
 
     def changed(self) -> tuple[str, ...]:
         """The candidates of `names` that a periodic pass must read: all but the files that are as they were."""
-        return tuple(name for name, found in self._scan().items() if found is None or not self._looker.settled(name, name, found))
+        return self.survey()[1]
+
+    def survey(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """`names` and `changed` in one pass."""
+        found = self._scan()
+        changed = (name for name, status in found.items() if status is None or not self._looker.settled(name, name, status))
+        return tuple(found), tuple(changed)
 
     def _scan(self) -> dict[str, os.stat_result | None]:
         """The candidates in order, files with their status; what was known of others is forgotten."""

@@ -9,11 +9,13 @@ import base64
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from boto3.session import Session
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from runctl_agent.errors import NoSuchUpload, NotFoundError, StoreUnavailable
 
@@ -98,6 +100,19 @@ class S3Store:
         """Raise StoreRefused if the bucket is not there or not ours: some servers make a missing one at the first write."""
         with self._call("HeadBucket"):
             self._client.head_bucket(Bucket=self.bucket)
+
+    def server_time(self) -> float:
+        """The server's clock, in seconds since the epoch: whatever it answers bears a Date (RFC 9110). Raises StoreError."""
+        with self._call("HeadBucket"):
+            try:
+                answer: Mapping[str, Any] = self._client.head_bucket(Bucket=self.bucket)
+            except ClientError as refused:
+                answer = refused.response
+            date = answer["ResponseMetadata"]["HTTPHeaders"]["date"]
+        try:
+            return parsedate_to_datetime(date).timestamp()
+        except (ValueError, OverflowError) as error:
+            raise StoreUnavailable(f"the clock of {self._client.meta.endpoint_url}", f"it says {date!r:.80}") from error
 
     def put(
         self,
