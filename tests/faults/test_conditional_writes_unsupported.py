@@ -7,7 +7,7 @@ import pytest
 from runctl_agent.errors import StoreRefused
 from runctl_agent.store.commit import Committer
 from runctl_agent.store.objects import ObjectStore
-from tests.fakes.checkpoints import INSTANCE, KEYS, RUN, OwnNonces
+from tests.fakes.manifests import INSTANCE, KEYS, RUN, OwnNonces
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.store_faults import IgnoresConditions
 

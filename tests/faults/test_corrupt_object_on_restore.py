@@ -11,7 +11,7 @@ import pytest
 
 from runctl_agent.contract.manifest import encode_manifest
 from runctl_agent.store.restore import Restorer
-from tests.fakes.checkpoints import KEYS, OwnNonces, manifest_of, put_data
+from tests.fakes.manifests import KEYS, OwnNonces, manifest_of, put_data
 from tests.fakes.memory_store import MemoryStore
 
 NEWEST = KEYS.data(1, 2, "checkpoint-2", "model.safetensors")

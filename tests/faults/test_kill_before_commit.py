@@ -9,7 +9,7 @@ import pytest
 from runctl_agent.store.commit import Committer
 from runctl_agent.store.objects import ObjectStore
 from runctl_agent.store.restore import Restorer
-from tests.fakes.checkpoints import INSTANCE, KEYS, RUN, OwnNonces, manifest_of, put_data
+from tests.fakes.manifests import INSTANCE, KEYS, RUN, OwnNonces, manifest_of, put_data
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.store_faults import DiesBeforePut, Killed
 

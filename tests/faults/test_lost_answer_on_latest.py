@@ -9,7 +9,7 @@ from runctl_agent.errors import StoreUnavailable
 from runctl_agent.store.commit import Committer
 from runctl_agent.store.objects import ObjectStore
 from runctl_agent.store.retry import ATTEMPTS
-from tests.fakes.checkpoints import INSTANCE, KEYS, RUN, OwnNonces, manifest_of, put_data
+from tests.fakes.manifests import INSTANCE, KEYS, RUN, OwnNonces, manifest_of, put_data
 from tests.fakes.memory_store import MemoryStore
 
 MANIFEST = manifest_of("checkpoint-1", 1, seq=1)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from runctl_agent.store.commit import Committer
-from tests.fakes.checkpoints import INSTANCE, KEYS, RUN, OwnNonces, manifest_of, put_data
+from tests.fakes.manifests import INSTANCE, KEYS, RUN, OwnNonces, manifest_of, put_data
 from tests.fakes.memory_store import MemoryStore
 
 MANIFEST = manifest_of("checkpoint-1", 1)

@@ -10,7 +10,7 @@ import pytest
 from runctl_agent.contract.manifest import encode_manifest
 from runctl_agent.errors import NotFoundError
 from runctl_agent.store.restore import Restorer
-from tests.fakes.checkpoints import KEYS, OwnNonces, manifest_of, put_data
+from tests.fakes.manifests import KEYS, OwnNonces, manifest_of, put_data
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.store_faults import Wrapped
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from runctl_agent.contract.manifest import ManifestFile, Part
 from runctl_agent.store.check import Check, unknown
 from runctl_agent.store.piece import digest_of_parts
-from tests.fakes.checkpoints import file_entry, manifest_of
+from tests.fakes.manifests import file_entry, manifest_of
 
 CHUNKS = st.lists(st.binary(max_size=40), max_size=6)
 

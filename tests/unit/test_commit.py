@@ -11,7 +11,7 @@ from runctl_agent.contract.manifest import Latest, Manifest, decode_latest, deco
 from runctl_agent.errors import CommitConflict, Fenced, PreconditionFailed, StoreError
 from runctl_agent.store.commit import Committed, Committer
 from runctl_agent.store.objects import Got, ObjectStore
-from tests.fakes.checkpoints import INSTANCE, KEYS, RUN, OwnNonces, manifest_of, put_data
+from tests.fakes.manifests import INSTANCE, KEYS, RUN, OwnNonces, manifest_of, put_data
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.store_faults import SomebodyElseFirst, Wrapped
 

@@ -10,7 +10,7 @@ from runctl_agent.errors import StoreError, StoreUnavailable
 from runctl_agent.store.commit import Committer
 from runctl_agent.store.epoch import EpochTaker
 from runctl_agent.store.objects import ObjectStore
-from tests.fakes.checkpoints import INSTANCE, KEYS, RUN, OwnNonces, manifest_of
+from tests.fakes.manifests import INSTANCE, KEYS, RUN, OwnNonces, manifest_of
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.store_faults import SomebodyElseFirst
 

@@ -16,7 +16,7 @@ from runctl_agent.store import fetch
 from runctl_agent.store.folder import Owner
 from runctl_agent.store.landing import Landing
 from runctl_agent.store.restore import Restorer
-from tests.fakes.checkpoints import KEYS, OwnNonces, manifest_of, put_data
+from tests.fakes.manifests import KEYS, OwnNonces, manifest_of, put_data
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.store_faults import Wrapped
 

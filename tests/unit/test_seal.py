@@ -9,7 +9,7 @@ from runctl_agent.store.objects import ObjectStore
 from runctl_agent.store.pointer import named
 from runctl_agent.store.retry import ATTEMPTS
 from runctl_agent.store.seal import Sealer
-from tests.fakes.checkpoints import KEYS, OwnNonces, manifest_of, put_data
+from tests.fakes.manifests import KEYS, OwnNonces, manifest_of, put_data
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.store_faults import SomebodyElseFirst
 

@@ -1,0 +1,30 @@
+"""What a run has in S3, read as any reader would."""
+
+from __future__ import annotations
+
+from runctl_agent.contract.keys import Keys
+from runctl_agent.contract.manifest import Manifest
+from runctl_agent.runtime import ThreadRuntime
+from runctl_agent.store.catalog import Catalog
+from tests.e2e.seaweed import S3
+
+
+def committed(s3: S3, run: str = "test-run") -> list[Manifest]:
+    """Every checkpoint, complete or not, highest rank first; all that they name is there."""
+    with s3.store() as store:
+        catalog = Catalog(store, Keys(s3.prefix, run), ThreadRuntime())
+        listing = catalog.listing()
+        assert not listing.malformed
+        manifests = [ranked.manifest for ranked in listing.ranked]
+        assert [reason for manifest in manifests if (reason := catalog.missing(manifest))] == []
+    return manifests
+
+
+def names(s3: S3) -> list[str]:
+    return sorted(manifest.checkpoint for manifest in committed(s3))
+
+
+def everything(s3: S3) -> list[str]:
+    """Every key below the test's own prefix."""
+    with s3.store() as store:
+        return list(store.list(s3.prefix))
