@@ -48,7 +48,7 @@ def main() -> None:
     try:
         app()
     except RunctlError as error:
-        typer.echo(error.full, err=True)
+        _say(error.full, err=True)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -107,7 +107,7 @@ def status(config: Config = CONFIG, state_dir: StateDir = "", as_json: Json = Fa
         raise WrongStateError(f"{path} can't be read", error.strerror or str(error), "give another --state-dir") from error
     if isinstance(state, Malformed):
         raise WrongStateError(f"{path} is no status", state.reason, f"remove it; the agent writes it anew: rm '{path}'")
-    typer.echo(json.dumps(plain_state(state)) if as_json else _described(state))
+    _say(json.dumps(plain_state(state)) if as_json else _described(state))
 
 
 @app.command()
@@ -136,8 +136,8 @@ def flush(
     if flushed.pending_checkpoints or flushed.problems:
         raise not_durable(flushed)
     if not as_json:
-        newest = f", newest {flushed.newest.checkpoint} (step {flushed.newest.step})" if flushed.newest else ""
-        typer.echo(f"everything finished is durable: {_count(flushed.commits)} committed{newest}")
+        newest = f", newest {_shown(flushed.newest.checkpoint)} (step {flushed.newest.step})" if flushed.newest else ""
+        _say(f"everything finished is durable: {_count(flushed.commits)} committed{newest}")
 
 
 @app.command()
@@ -158,18 +158,18 @@ def restore(
     _log_warnings()
     machine = Machine(runtime, spec, _state_dir(state_dir))
     store = machine.store(machine.instance())
-    store.check_bucket()
+    store.check_bucket(machine.keys.base)
     destination = to or spec.checkpoints[0].path
     restored = Restorer(store, machine.keys, runtime).restore(destination, checkpoint or None)
     for passed in restored.passed_by:
-        typer.echo(f"passed by {passed.checkpoint}: {passed.reason}", err=True)
+        _say(f"passed by {_shown(passed.checkpoint)}: {_shown(passed.reason)}", err=True)
     manifest = restored.manifest
     if as_json:
         plain = {"path": restored.path, "checkpoint": manifest.checkpoint, "step": manifest.step, "bytes": restored.bytes}
         typer.echo(json.dumps({**plain, "passed_by": [passed._asdict() for passed in restored.passed_by]}))
     else:
-        what = f"{manifest.checkpoint} (step {manifest.step}, {size(manifest.size)}, verified)"
-        typer.echo(f"restored {what} to {os.path.relpath(restored.path)}")
+        what = f"{_shown(manifest.checkpoint)} (step {manifest.step}, {size(manifest.size)}, verified)"
+        _say(f"restored {what} to {_shown(os.path.relpath(restored.path))}")
 
 
 @app.command()
@@ -187,7 +187,7 @@ def doctor(config: Config = CONFIG, state_dir: StateDir = "", as_json: Json = Fa
         typer.echo(json.dumps([finding.plain() for finding in findings]))
     else:
         for finding in findings:
-            typer.echo(str(finding))
+            _say(str(finding))
     failed = next((finding for finding in findings if finding.error is not None), None)
     if failed is not None and failed.error is not None:
         raise typer.Exit(failed.error.exit_code)
@@ -210,6 +210,16 @@ def _made(given: str) -> str:
     from .machine import make_state_dir
 
     return make_state_dir(_state_dir(given))
+
+
+def _say(text: str, *, err: bool = False) -> None:
+    """To people. Names of files are in it, which a user chose: none may fail the command, nor command the terminal."""
+    typer.echo("\n".join(map(_shown, text.split("\n"))), err=err)
+
+
+def _shown(name: str) -> str:
+    """On one line, with every character that does not print as its escape."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in name)
 
 
 def _log_warnings() -> None:

@@ -141,7 +141,7 @@ class Doctor:
 
     def _bucket(self) -> str:
         store = self._store()
-        store.check_bucket()
+        store.check_bucket(self._machine.keys.base)
         return f"{store.bucket}{f' in {store.region}' if store.region else ''}"
 
     def _write(self) -> str:

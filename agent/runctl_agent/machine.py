@@ -50,7 +50,7 @@ class Machine:
     def reach(self) -> Reached:
         instance = self.instance()
         store = self.store(instance)
-        store.check_bucket()
+        store.check_bucket(self.keys.base)
         tags = self.tags(instance) if instance is not None else None
         return Reached(instance, instance.id if instance is not None else host_name(), store, tags)
 

@@ -113,14 +113,14 @@ def test_a_denied_head_says_that_s3_does_not_say_why(s3: S3) -> None:
 
 def test_the_bucket_is_checked_without_being_made(s3: S3) -> None:
     store = s3.store(ABSENT_BUCKET)
-    error = refusal_of(lambda store, key: store.check_bucket(), store)
+    error = refusal_of(lambda store, key: store.check_bucket(key), store)
     assert f"aws s3 mb s3://{ABSENT_BUCKET}" in error.mend
     assert ABSENT_BUCKET not in [bucket["Name"] for bucket in s3.client().list_buckets()["Buckets"]]
-    s3.store().check_bucket()
+    s3.store().check_bucket(s3.prefix)
 
 
 def test_another_ones_bucket_is_refused(s3: S3) -> None:
-    error = refusal_of(lambda store, key: store.check_bucket(), s3.acting_as("stranger").store())
+    error = refusal_of(lambda store, key: store.check_bucket(key), s3.acting_as("stranger").store())
     assert f"s3:ListBucket on arn:aws:s3:::{BUCKET}" in error.mend
 
 

@@ -4,8 +4,10 @@ import doctest
 import http.client
 import json
 import socket
+import socketserver
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import given
@@ -137,7 +139,7 @@ def test_a_closed_port_is_no_instance() -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         endpoint = f"http://127.0.0.1:{closed.getsockname()[1]}"
-        assert Imds(endpoint).identity(BOOT, 0) is None
+        assert Imds(endpoint, environ={}).identity(BOOT, 0) is None
 
 
 @pytest.mark.parametrize(
@@ -154,24 +156,43 @@ def test_no_proxy_is_asked(server: ImdsServer, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delenv("NO_PROXY", raising=False)
     for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
-    assert Imds(server.endpoint).identity(BOOT, 0) is not None
+    assert Imds(server.endpoint, environ={}).identity(BOOT, 0) is not None
 
 
-@pytest.mark.parametrize("reply", [b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort", b""])
-def test_what_is_no_web_server_is_no_instance(reply: bytes) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+@contextmanager
+def answering(reply: bytes) -> Iterator[str]:
+    """Whatever connects is told `reply`, and cut off."""
 
-        def serve() -> None:
-            for _ in range(2):
-                connection, _address = listener.accept()
-                with connection:
-                    connection.recv(4096)
-                    connection.sendall(reply)
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(4096)
+            self.request.sendall(reply)
 
-        thread = threading.Thread(target=serve)
+    with socketserver.TCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
-        assert Imds(f"http://127.0.0.1:{listener.getsockname()[1]}").identity(BOOT, 0) is None
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"SSH-2.0-OpenSSH\r\n",
+        b"",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort",
+        b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n" + b"x" * 100_000,
+        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 500 + b"\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n",
+    ],
+    ids=["another protocol", "nothing", "cut short", "too long", "too many headers", "a redirect"],
+)
+def test_what_is_no_metadata_service_is_no_instance(reply: bytes) -> None:
+    with answering(reply) as endpoint:
+        assert Imds(endpoint, environ={}).identity(BOOT, 0) is None
 
 
 @pytest.mark.parametrize("endpoint", ["file:///etc/passwd", "ftp://x", "169.254.169.254", "http://", "http://[", "http://x:y"])

@@ -72,7 +72,20 @@ def test_keys_that_would_be_too_long_are_hashed_and_stay_apart() -> None:
         assert len(key) <= 1024
         assert "sha256-" in key
     assert parse_manifest_key(KEYS.manifest(1, 1, "\udcff" * 400))
-    assert "sha256-" not in KEYS.manifest(1, 1, "\udcff" * 255)
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "\udcff" * 85, "x" * 250])
+def test_no_part_of_a_key_is_longer_than_a_file_name(name: str) -> None:
+    keys = {KEYS.manifest(1, 1, name), KEYS.data(1, 1, name, name), KEYS.data(1, 1, "c", f"{name}/{name}/x")}
+    keys |= {KEYS.manifest(1, 1, name[1:]), KEYS.data(1, 1, name[1:], name)}
+    assert len(keys) == 5
+    assert max(len(part) for key in keys for part in key.split("/")) <= 255
+
+
+def test_what_fits_is_not_hashed() -> None:
+    assert KEYS.data(1, 1, "c", "x" * 255).endswith(f"/c/{'x' * 255}")
+    assert KEYS.manifest(1, 1, "x" * 234).endswith(f"-{'x' * 234}.json")
+    assert "sha256-" in KEYS.manifest(1, 1, "x" * 235)
 
 
 @pytest.mark.parametrize(("epoch", "seq"), [(-1, 1), (10**6, 1), (1, 10**8)])

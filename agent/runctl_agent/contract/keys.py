@@ -13,6 +13,8 @@ from .names import LONGEST_KEY, file_bytes
 
 LAST_EPOCH = 10**6 - 1
 LAST_SEQ = 10**8 - 1
+LONGEST_PART = 255
+"""Bytes between two slashes: a server that keeps objects as files (SeaweedFS, MinIO) refuses more with KeyTooLongError."""
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+")
@@ -135,7 +137,7 @@ class Keys:
     @staticmethod
     def _fitting(head: str, name: str, tail: str = "") -> str:
         key = head + name + tail
-        if len(key) <= LONGEST_KEY:
+        if len(key) <= LONGEST_KEY and all(len(part) <= LONGEST_PART for part in key.split("/")):
             return key
         return f"{head}sha256-{hashlib.sha256(name.encode('ascii')).hexdigest()}{tail}"
 

@@ -96,10 +96,13 @@ class S3Store:
         name = self._client.meta.region_name or ""
         return "" if name == "aws-global" else name
 
-    def check_bucket(self) -> None:
-        """Raise StoreRefused if the bucket is not there or not ours: some servers make a missing one at the first write."""
-        with self._call("HeadBucket"):
-            self._client.head_bucket(Bucket=self.bucket)
+    def check_bucket(self, prefix: str) -> None:
+        """Raise StoreRefused if the bucket is not there or not ours: some servers make a missing one at the first write.
+
+        By a list below `prefix`: the answer to a HEAD does not say why, and who may list only a prefix is refused it.
+        """
+        with self._call("ListObjectsV2", prefix):
+            self._client.list_objects_v2(Bucket=self.bucket, Prefix=prefix, MaxKeys=1)
 
     def server_time(self) -> float:
         """The server's clock, in seconds since the epoch: whatever it answers bears a Date (RFC 9110). Raises StoreError."""
@@ -166,7 +169,7 @@ class S3Store:
                 answer = self._client.head_object(Bucket=self.bucket, Key=key, ChecksumMode="ENABLED")
                 return Head(answer["ContentLength"], answer["ETag"], _full_crc(answer))
         except NotFoundError:
-            self.check_bucket()  # the answer to a HEAD has no body: a missing bucket looks like a missing key
+            self.check_bucket(key)  # the answer to a HEAD has no body: a missing bucket looks like a missing key
             return None
 
     def list(self, prefix: str) -> Iterator[str]:
@@ -196,7 +199,7 @@ class S3Store:
         with self._call("ListParts", key):
             for page in self._client.get_paginator("list_parts").paginate(Bucket=self.bucket, Key=key, UploadId=upload_id):
                 parts += (SentPart(part["PartNumber"], part["Size"], part["ETag"]) for part in page.get("Parts", ()))
-        return parts
+        return list(dict.fromkeys(parts))  # SeaweedFS may list a part that was sent twice twice
 
     def complete_multipart(self, key: str, upload_id: str, parts: Sequence[SentPart], crc: int) -> str:
         named: list[CompletedPartTypeDef] = [{"PartNumber": part.number, "ETag": part.etag} for part in parts]

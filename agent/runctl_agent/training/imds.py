@@ -208,7 +208,10 @@ def _opener(endpoint: str) -> Opener:
             try:
                 connection.request(method, base + path, headers=dict(headers))
                 with connection.getresponse() as response:
-                    return response.status, response.read(LIMIT)
+                    body = response.read(LIMIT)
+                    if response.length:
+                        raise OSError(f"the answer is cut short after {len(body)} bytes")
+                    return response.status, body
             except http.client.HTTPException as error:
                 raise OSError(f"what answered is no web server: {type(error).__name__}") from error
 
