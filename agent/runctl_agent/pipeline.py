@@ -24,7 +24,7 @@ from .disk.read import Reader
 from .disk.settle import Settler
 from .disk.stage import Stager
 from .disk.watch import Watcher
-from .errors import RunctlError, StoreUnavailable
+from .errors import RunctlError
 from .gather import Gatherer
 from .lineage import Lineage
 from .publish import Publisher, TagPort
@@ -276,9 +276,8 @@ class Pipeline:
         """From now on to the tags and to S3 as well."""
 
         def put_status(body: bytes) -> None:
-            if not sender.epoch:
-                raise StoreUnavailable("status.json was not written", "no epoch has been taken yet")
-            if committer.fence() <= sender.epoch:  # a fenced agent leaves status.json to the newer writer
+            # Without an epoch nothing is written yet: taking one changes the state. A fenced agent leaves it to the newer writer.
+            if sender.epoch and committer.fence() <= sender.epoch:
                 reached.store.put(self.keys.status, body)
 
         before = self.publisher
