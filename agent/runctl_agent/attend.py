@@ -52,7 +52,7 @@ class Attendant:
         now = self._runtime.monotonic()
         seen = self._markers.observe(self._files.look(), now)
         problems = list(seen.problems)
-        successor = self._candidate(seen, problems)
+        successor = self._ended_unseen(seen) or self._candidate(seen, problems)
         if successor is not None and successor != self.process:
             seen = self._begin(successor, seen, now)
         if self._gone_since is None and self._gone(seen):
@@ -89,6 +89,16 @@ class Attendant:
         if seen.pid_new and self.process is None:
             problems.append(f"{self._spec.training.pid_file}: {found}")
         return None
+
+    def _ended_unseen(self, seen: Markers) -> ProcessId | None:
+        """Who came and went between two looks, or before the first, by the exit record that was left."""
+        record = seen.record
+        if self.followed or not isinstance(record, ExitRecord) or not (seen.record_new or self.process is None):
+            return None
+        if record.run != self._spec.run or record.process.boot_id != self._boot_id or not record.process.pid:
+            return None
+        # Another pid: one came after it that left no record.
+        return record.process if seen.pid is None or seen.pid == record.process.pid else None
 
     def _begin(self, process: ProcessId, seen: Markers, now: float) -> Markers:
         """A process is there that was not followed before: an attempt begins."""

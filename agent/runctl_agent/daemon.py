@@ -25,8 +25,8 @@ from .runtime import Event, Runtime, ThreadRuntime
 
 log = logging.getLogger("runctl_agent.daemon")  # also when run as a module
 
-ENDING = 10.0
-"""Seconds that a stage may take to end; what it leaves undone is in the journal."""
+ENDING = 3.0
+"""Seconds that a stage may take to end: parts under way may land. What it leaves undone is in the journal."""
 
 FAREWELL = 5.0
 """Seconds for the last state to be published."""

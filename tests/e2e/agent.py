@@ -64,10 +64,11 @@ class Agent:
 
     @contextmanager
     def running(self) -> Iterator[subprocess.Popen[bytes]]:
-        """The daemon, from its first status to SIGTERM; it must end by itself and well."""
+        """The daemon, from the first status that is its own to SIGTERM; it must end by itself and well."""
+        before = self._told_at()
         process = self.start()
         try:
-            self.wait_for(lambda status: status["phase"] != "starting", process)
+            self.wait_for(lambda status: status["phase"] != "starting" and self._told_at() != before, process)
             yield process
             process.send_signal(signal.SIGTERM)
             assert process.wait(60) == 0, self.log.read_text()
@@ -101,6 +102,11 @@ class Agent:
     def status(self) -> dict[str, Any]:
         path = self.state_dir / "status.json"
         return json.loads(path.read_text()) if path.exists() else {"phase": "starting"}
+
+    def _told_at(self) -> int:
+        """When the status file was written last."""
+        path = self.state_dir / "status.json"
+        return path.stat().st_mtime_ns if path.exists() else 0
 
     def wait_for(
         self, what: Callable[[dict[str, Any]], bool], process: subprocess.Popen[bytes] | None = None, seconds: float = 120.0

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from runctl_agent.contract.keys import Keys
 from runctl_agent.contract.manifest import Manifest
 from runctl_agent.runtime import ThreadRuntime
@@ -22,6 +25,10 @@ def committed(s3: S3, run: str = "test-run") -> list[Manifest]:
 
 def names(s3: S3) -> list[str]:
     return sorted(manifest.checkpoint for manifest in committed(s3))
+
+
+def has_commits(count: int, status: Mapping[str, Any]) -> bool:
+    return bool(status["commits"] == count)
 
 
 def everything(s3: S3) -> list[str]:

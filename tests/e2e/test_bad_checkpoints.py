@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.agent import Agent
 from tests.e2e.bounded import condition
-from tests.e2e.committed import committed, everything, names
+from tests.e2e.committed import committed, everything, has_commits, names
 from tests.e2e.seaweed import S3
 from tests.fakes.trainer_disk import body
 
@@ -48,7 +49,7 @@ def test_what_grows_is_sent_once_it_is_whole(agent: Agent, s3: S3, watched: Path
                 file.flush()
                 # Longer than the settle time: only that it is open for writing tells.
                 (watched / f"beat-{start}.pt").write_bytes(body("beat"))
-                agent.wait_for(lambda status, count=start // 100_000 + 1: status["commits"] == count, process)
+                agent.wait_for(partial(has_commits, start // 100_000 + 1), process)
                 assert "last.pt" not in names(s3)
         agent.wait_for(lambda status: status["checkpoint"] == "last.pt", process)
     (last,) = [manifest for manifest in committed(s3) if manifest.checkpoint == "last.pt"]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 
 from tests.e2e.agent import Agent
-from tests.e2e.committed import names
+from tests.e2e.committed import has_commits, names
 from tests.e2e.seaweed import S3
 from tests.fakes.trainer_disk import body
 
@@ -23,7 +24,7 @@ def test_a_new_checkpoint_among_them_is_found(tmp_path: Path, s3: S3) -> None:
     with agent.running() as process:
         for number in range(3):
             (watched / f"step-{number}.pt").write_bytes(body("step"))
-            agent.wait_for(lambda status, count=number + 1: status["commits"] == count, process)
+            agent.wait_for(partial(has_commits, number + 1), process)
     assert names(s3) == ["step-0.pt", "step-1.pt", "step-2.pt"]
     assert len(os.listdir(watched)) == COUNT + 3
 
@@ -37,9 +38,7 @@ def test_each_may_be_a_checkpoint(tmp_path: Path) -> None:
     agent = Agent(tmp_path, S3("http://127.0.0.1:9", ""), checkpoints=watched, settle="300ms")
     process = agent.start()
     try:
-        status = agent.wait_for(
-            lambda status: status["pending_checkpoints"] == COUNT if "pending_checkpoints" in status else False, process
-        )
+        status = agent.wait_for(lambda status: status.get("pending_checkpoints") == COUNT, process)
         assert status["pending_bytes"] == 4 * COUNT
     finally:
         process.terminate()

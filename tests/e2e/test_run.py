@@ -68,6 +68,13 @@ def test_a_training_that_fails(agent: Agent, s3: S3, watched: Path, ends: dict[s
     assert names(s3) == ["model_step_1.pt"]
 
 
+def test_a_command_that_is_not_there(agent: Agent) -> None:
+    with agent.running() as process:
+        assert agent.exec(["there-is-no-such-command"]).returncode == 127
+        status = agent.wait_for(lambda status: status["phase"] == "failed", process)
+        assert (status["exit_code"], status["trainer_pid"]) == (127, None)
+
+
 def test_one_that_ended_before_the_agent_came(agent: Agent, s3: S3, watched: Path) -> None:
     assert agent.exec(training(watched, steps=2, exit_code=3)).returncode == 3
     with agent.running() as process:

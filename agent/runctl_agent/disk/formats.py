@@ -13,8 +13,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from runctl_agent.disk.kinds import SUFFIXES, suffix
 from runctl_agent.records import Proof
+
+from .kinds import SUFFIXES, suffix
 
 MAX_JSON = 32 << 20
 """Larger JSON is not read: it would not fit the agent's memory budget."""

@@ -9,8 +9,9 @@ import errno
 import fcntl
 import os
 
-from runctl_agent.disk.openat import file_id
 from runctl_agent.records import FileId
+
+from .openat import file_id
 
 FICLONE = 0x40049409
 CHUNK = 16 << 20

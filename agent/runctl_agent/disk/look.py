@@ -13,10 +13,11 @@ from collections.abc import Collection
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from runctl_agent.disk import formats, lease
-from runctl_agent.disk.openat import FILE, file_id, opened
 from runctl_agent.errors import WrongStateError
 from runctl_agent.records import FileReading, Proof, Writer
+
+from . import formats, lease
+from .openat import FILE, file_id, opened
 
 _LOOKS = 4  # covers the granularity's wait and the quiet time, when a writer may still come back
 GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE, errno.ENXIO})
@@ -109,7 +110,8 @@ class Looker:
 
 def unreadable(path: str, error: OSError) -> WrongStateError:
     """The error for a path that can't be read, with who can't read it and what mends it."""
-    mend = f"let the agent's user read it: chmod -R g+rX '{path}', with {_user()} in its group, or run the agent as root"
+    other = "root" if os.geteuid() else "the training's user"  # root may not where its capabilities are bounded, or on NFS
+    mend = f"let the agent's user read it: chmod -R g+rX '{path}', with {_user()} in its group, or run the agent as {other}"
     if error.errno not in (errno.EACCES, errno.EPERM):
         mend = f"look at it with: stat '{path}'; dmesg"
     return WrongStateError(f"user {_user()} cannot read {path}", error.strerror or str(error), mend)

@@ -10,9 +10,10 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable
 
-from runctl_agent.disk.mounts import Mount, mount_of
-from runctl_agent.disk.openat import make_below, open_below, open_directory, opened
 from runctl_agent.errors import WrongStateError
+
+from .mounts import Mount, mount_of
+from .openat import make_below, open_below, open_directory, opened
 
 MODE = 0o700
 

@@ -10,12 +10,13 @@ import stat
 from collections.abc import Collection, Iterator
 
 from runctl_agent.contract.spec import Watched
-from runctl_agent.disk import kinds
-from runctl_agent.disk.lock import trainer_lock_held
-from runctl_agent.disk.look import GONE, Looker, unreadable
-from runctl_agent.disk.openat import DIRECTORY, opened
 from runctl_agent.errors import NotFoundError, WrongStateError
 from runctl_agent.records import FileReading, Kind, Reading
+
+from . import kinds
+from .lock import trainer_lock_held
+from .look import GONE, Looker, unreadable
+from .openat import DIRECTORY, opened
 
 _MAX_DEPTH = 32
 

@@ -7,8 +7,9 @@ import os
 from collections.abc import Callable
 from typing import Protocol
 
-from runctl_agent.disk.mounts import Mount, is_network, mount_of
 from runctl_agent.records import Change, Hinted
+
+from .mounts import Mount, is_network, mount_of
 
 RECOUNT = 10
 """Whole readings between two counts of a root's files."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
-from runctl_agent.disk import kinds
-from runctl_agent.disk.verdict import Candidate, Pace, Surroundings, Verdict, judge
 from runctl_agent.records import Change, FileEntry, FileId, Finished, Hinted, Kind, Moment, Reading
+
+from . import kinds
+from .verdict import Candidate, Pace, Surroundings, Verdict, judge
 
 _Key = tuple[str, str]
 

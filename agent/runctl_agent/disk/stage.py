@@ -12,12 +12,13 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from runctl_agent.disk import hold
-from runctl_agent.disk.mounts import Mount, mount_of
-from runctl_agent.disk.openat import file_id, make_below, open_below, open_directory, open_file, opened, parts
-from runctl_agent.disk.places import Places
 from runctl_agent.errors import DiskShort, SourceChanged, WrongStateError
 from runctl_agent.records import IN_PLACE, FileEntry, FileId, Finished, Held, Staged, StagedFile
+
+from . import hold
+from .mounts import Mount, mount_of
+from .openat import file_id, make_below, open_below, open_directory, open_file, opened, parts
+from .places import Places
 
 Key = tuple[str, str, str]
 

@@ -7,11 +7,12 @@ import shutil
 from collections.abc import Iterable
 from contextlib import ExitStack
 
-from runctl_agent.disk import hold
-from runctl_agent.disk.openat import DIRECTORY, open_directory, open_file, opened
-from runctl_agent.disk.places import Places
 from runctl_agent.errors import WrongStateError
 from runctl_agent.records import Held
+
+from . import hold
+from .openat import DIRECTORY, open_directory, open_file, opened
+from .places import Places
 
 NAME = "trial"
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from runctl_agent.disk import kinds
 from runctl_agent.records import FileId, FileReading, Kind, Moment, Proof, Reading, Writer
+
+from . import kinds
 
 RECHECK = 0.25
 """Seconds, the least between two looks at something that others hold; more where `settle` is more."""

@@ -29,10 +29,11 @@ from watchdog.observers.inotify import InotifyFullEmitter
 from watchdog.observers.inotify_c import CallbackId, InotifyEvent, InotifyFD, Mask, WatchCallback, WatchDescriptor
 from watchdog.observers.inotify_move_event_grouper import InotifyMoveEventGrouper
 
-from runctl_agent.disk.mounts import Mount, mount_of
-from runctl_agent.disk.roots import MakeEvents, Root
 from runctl_agent.records import Change, Hinted
 from runctl_agent.runtime import Runtime, Task
+
+from .mounts import Mount, mount_of
+from .roots import MakeEvents, Root
 
 # Without modification events: 2 instead of 8,000 for a file of 2 GiB. Closed events alone miss what is made in new directories.
 FILTER: list[type[FileSystemEvent]] = [

@@ -1,0 +1,67 @@
+"""`status`: what the agent knows, from its status file alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from runctl_agent.contract.status import State, decode_state
+from tests.e2e.agent import Agent
+from tests.e2e.seaweed import S3, free_ports
+from tests.e2e.tiny_training import save, training
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Path:
+    directory = tmp_path / "checkpoints"
+    directory.mkdir()
+    return directory
+
+
+def test_of_a_training_that_ended(tmp_path: Path, s3: S3, watched: Path) -> None:
+    agent = Agent(tmp_path, s3, checkpoints=watched, settle="300ms")
+    with agent.running() as process:
+        agent.exec(training(watched, steps=3, exit_code=7))
+        agent.wait_for(lambda status: status["phase"] == "failed" and status["commits"] == 3, process)
+        head, safe = agent.command("status").stdout.splitlines()
+        assert head == "test-run: failed, exit code 7"
+        assert safe.startswith("  step 3 safe ")
+        assert safe.endswith(" s ago, 0 B behind")
+        told = agent.command("status", "--json").stdout
+        assert isinstance(decode_state(told.encode()), State)
+        assert json.loads(told)["exit_code"] == 7
+
+
+def test_of_one_that_can_not_upload(tmp_path: Path, watched: Path) -> None:
+    endpoint = f"http://127.0.0.1:{free_ports(1)[0]}"
+    agent = Agent(tmp_path, S3(endpoint, "x"), checkpoints=watched, settle="300ms")
+    save(watched / "model_step_1.pt", 1, 5000)
+    with agent.running() as process:
+        agent.wait_for(lambda status: status["pending_checkpoints"] == 1 and bool(status["error"]), process)
+        lines = agent.command("status").stdout.splitlines()
+    assert lines[0] == "test-run: waiting"
+    assert lines[1] == "  nothing safe yet, 5.2 KiB behind"
+    assert lines[2].startswith("  last error: ")
+    assert endpoint in lines[2]
+
+
+def test_no_agent_has_run(tmp_path: Path, s3: S3, watched: Path) -> None:
+    done = Agent(tmp_path, s3, checkpoints=watched).command("status", check=False)
+    assert (done.returncode, done.stdout) == (5, "")
+    what, mend = done.stderr.splitlines()
+    assert what == f"there is no status file {tmp_path}/state/status.json: no agent has run with this state directory"
+    assert mend == "  mend: runctl-agent run"
+    assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"\xff\x00", b"[" * 100_000])
+def test_a_file_that_is_no_status(tmp_path: Path, s3: S3, watched: Path, body: bytes) -> None:
+    agent = Agent(tmp_path, s3, checkpoints=watched)
+    agent.state_dir.mkdir()
+    (agent.state_dir / "status.json").write_bytes(body)
+    done = agent.command("status", check=False)
+    assert (done.returncode, done.stdout) == (6, "")
+    assert "is no status: " in done.stderr
+    assert "mend: " in done.stderr
