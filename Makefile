@@ -18,7 +18,7 @@ e2e-trainers: $(VENV)/.trainers  ## torch, transformers, Lightning and DCP train
 	$(BIN)/pytest -n 2 tests/e2e/trainers
 
 bench: $(VENV)/.installed  ## from the closed file to the first byte of its upload, by format
-	$(BIN)/python bench/settle.py
+	$(BIN)/python -m bench.settle
 
 clean:
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

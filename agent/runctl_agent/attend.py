@@ -151,15 +151,17 @@ class Attendant:
             self._kept = text
 
     def _remember(self) -> None:
-        text = self._journal.get(MEMORY)
-        if text is None:
+        """What an agent before this one kept; what can't be read is as if there had been none."""
+        try:
+            memory = json.loads(self._journal.get(MEMORY) or "{}")
+            if memory.get("boot_id") != self._boot_id:
+                return
+            process = ProcessId(**memory["process"]) if memory["process"] is not None else None
+            baseline, begins_at = decode_baseline(memory["baseline"]), memory["log"]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            log.warning("what the journal says of the training followed before can't be read: %s", error)
             return
-        memory = json.loads(text)
-        if memory["boot_id"] != self._boot_id:
-            return
-        if memory["process"] is not None:
-            self.process = ProcessId(**memory["process"])
-        baseline = decode_baseline(memory["baseline"])
+        self.process = process
         if not isinstance(baseline, Malformed):
             self._markers = MarkerSet(baseline)
-        self._log.begins_at = memory["log"]
+        self._log.begins_at = begins_at if isinstance(begins_at, int) else None

@@ -71,7 +71,7 @@ def run(config: Config = CONFIG, state_dir: StateDir = "") -> None:
     """The daemon."""
     arguments = ["--config", os.path.abspath(config), "--state-dir", _state_dir(state_dir)]
     # In the same process, but without the command line's libraries: the daemon shares the machine with a training.
-    os.execv(sys.executable, [sys.executable, "-m", "runctl_agent.daemon", *arguments])  # noqa: S606 - no shell is wanted
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "runctl_agent.daemon", *arguments])  # noqa: S606 - no shell is wanted
 
 
 @app.command(name="exec", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -66,11 +66,16 @@ def run(config: str, state_dir: str) -> bool:
             log.error("the journal was damaged; it lies at %s now, and what is on disk is found anew", journal.damaged)
         pipeline = Pipeline(runtime, spec, machine.keys, state_dir, journal, machine.stager(), machine.locks(), machine)
         log.info("run %s: watching %s", spec.run, ", ".join(watched.path for watched in spec.checkpoints))
+        again = False
         pipeline.start()
         try:
-            return _until_told(signals, pipeline, config, runtime)
+            again = _until_told(signals, pipeline, config, runtime)
+            return again
         finally:
-            notify.stopping()
+            if again:
+                notify.reloading(int(runtime.monotonic() * 1e6))
+            else:
+                notify.stopping()
             pipeline.stop()
             pipeline.publisher.flush(FAREWELL)
             pipeline.publisher.stop()
@@ -140,7 +145,7 @@ def main() -> None:
         log.critical("the agent ends: this is a bug", exc_info=True)
         sys.exit(1)
     if again:
-        os.execv(sys.executable, [sys.executable, "-m", "runctl_agent.daemon", *sys.argv[1:]])  # noqa: S606 - no shell is wanted
+        os.execv(sys.executable, [sys.executable, "-P", "-m", "runctl_agent.daemon", *sys.argv[1:]])  # noqa: S606 - no shell is wanted
 
 
 if __name__ == "__main__":

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .contract.spec import Spec
-from .disk.read import Reader
-from .disk.settle import Settler
 from .errors import RunctlError, TimedOutError
-from .gather import Gatherer
 from .lineage import Lineage
 from .machine import Machine
+from .pipeline import forget, gatherer_of
 from .runtime import Runtime
 from .sender import Sender
 from .store.commit import Committer
@@ -43,10 +41,7 @@ class Flush:
         self._filled = runtime.event()
         self._stager = machine.stager()
         self._locks = machine.locks()
-        readers = {watched.path: Reader(watched) for watched in spec.checkpoints}
-        self._gatherer = Gatherer(
-            runtime, readers, Settler(spec.settle), self._stager, self._locks, journal, self._filled, settle=spec.settle
-        )
+        self._gatherer = gatherer_of(runtime, spec, self._stager, self._locks, journal, self._filled)
 
     def run(self, *, wait: bool) -> Flushed:
         """Without `wait` each checkpoint is tried once. Raises RunctlError where S3 can't be reached or refuses."""
@@ -74,7 +69,7 @@ class Flush:
             committer,
             lineage,
             self._filled,
-            self._gatherer.forget,
+            lambda row: forget(self._gatherer, row),
         )
         self._send(sender, wait=wait)
         return self._flushed(sender)
@@ -90,13 +85,15 @@ class Flush:
         while True:
             while sender.turn():
                 self._gatherer.turn(0.0)
-            if not wait or not self._journal.pending().checkpoints:
+            if not wait or sender.refused or not self._journal.behind().checkpoints:
                 return
-            self._runtime.sleep(LOOK)
+            self._runtime.sleep(sender.pause() if sender.last_error else LOOK)
 
     def _flushed(self, sender: Sender) -> Flushed:
         pending, totals = self._journal.pending(), self._journal.totals()
-        reasons = [f"{path}: {why}" for path, why in sorted(self._gatherer.problems.items())]
+        reasons = self._gatherer.problems()
+        if self._gatherer.disk_full:
+            reasons.append(self._gatherer.disk_full)
         reasons += [f"{row.staged.finished.name}: {row.error}" for row in pending.rows if row.error]
         if sender.last_error and not any(sender.last_error in reason for reason in reasons):
             reasons.append(sender.last_error)

@@ -17,7 +17,7 @@ from .disk.lock import Locks, default_runtime_dir
 from .disk.stage import Stager
 from .disk.watch import DiskWatcher, Watcher
 from .ec2 import Ec2Tags
-from .errors import ConfigError, WrongStateError
+from .errors import ConfigError, RunctlError, WrongStateError
 from .pipeline import Reached
 from .publish import write_atomically
 from .records import Change, Instance, ProcessId
@@ -40,6 +40,7 @@ class Machine:
         self.boot_time = int(psutil.boot_time())
         self.destination, self.keys = places(spec)
         self._imds = Imds()
+        self._owner = ""
 
     def watcher(self, sink: Callable[[Change], None]) -> Watcher:
         return DiskWatcher(self._runtime, sink)
@@ -81,22 +82,33 @@ class Machine:
             raise WrongStateError(
                 "the agent can't find itself in /proc", "/proc is hidden from it", "mount -o remount,hidepid=0 /proc"
             )
-        owner = f"{own.pid}/{own.ticks}/{own.boot_id}"
+        # The nonce tells this life from one before it in the same process: SIGHUP starts anew without a new pid.
+        self._owner = f"{own.pid}/{own.ticks}/{own.boot_id}/{self._runtime.nonce()}"
         return Journal(
-            os.path.join(self.state_dir, "journal.db"), owner=owner, alive=self._owner_alive, lock=self._runtime.lock()
+            os.path.join(self._home(), "journal.db"), owner=self._owner, alive=self._owner_alive, lock=self._runtime.lock()
         )
+
+    def _home(self) -> str:
+        """Where this run's journal and snapshots lie, apart from those of every other run with this state directory."""
+        key = hashlib.sha256(f"{self.destination.url}/{self._spec.run}".encode()).hexdigest()[:8]
+        return make_state_dir(os.path.join(self.state_dir, f"{self._spec.run}-{key}"))
 
     def stager(self) -> Stager:
         roots = [watched.path for watched in self._spec.checkpoints]
-        return Stager(self.state_dir, keep_free=self._spec.staging.keep_free, roots=roots)
+        return Stager(self._home(), keep_free=self._spec.staging.keep_free, roots=roots)
 
     def locks(self) -> Locks:
         runtime_dir = default_runtime_dir(self.state_dir, uid=os.geteuid(), environ=os.environ)
         return Locks(os.path.join(runtime_dir, "locks"))
 
     def _owner_alive(self, owner: str) -> bool:
-        pid, ticks, boot_id = owner.split("/")
-        return self._processes.alive(ProcessId(int(pid), int(ticks), boot_id))
+        pid, ticks, boot_id, _ = owner.split("/")
+        if owner != self._owner and self._owner.startswith(f"{pid}/{ticks}/{boot_id}/"):
+            return False
+        try:
+            return self._processes.alive(ProcessId(int(pid), int(ticks), boot_id))
+        except RunctlError:
+            return True  # not to be seen now: what it claimed stays claimed
 
 
 def places(spec: Spec) -> tuple[Destination, Keys]:

@@ -18,6 +18,11 @@ def stopping() -> None:
     _send("STOPPING=1")
 
 
+def reloading(monotonic_usec: int) -> None:
+    """The service starts anew in the same process; READY follows. `monotonic_usec` is CLOCK_MONOTONIC in microseconds."""
+    _send(f"RELOADING=1\nMONOTONIC_USEC={monotonic_usec}")
+
+
 def watchdog() -> None:
     """Still alive; due at least every WATCHDOG_USEC microseconds."""
     _send("WATCHDOG=1")

@@ -26,17 +26,19 @@ from .disk.stage import Stager
 from .disk.watch import Watcher
 from .errors import RunctlError
 from .gather import Gatherer
+from .intake import Intake
 from .lineage import Lineage
 from .publish import Publisher, TagPort
-from .records import Change, Instance
+from .records import Change, Held, Instance
 from .report import Facts, Report
-from .runtime import Runtime, Task
+from .runtime import Event, Runtime, Task
 from .sender import Sender
 from .store.backoff import backoff
 from .store.commit import Committer
-from .store.journal import Journal
+from .store.journal import Journal, Row
 from .store.objects import ObjectStore
 from .store.upload import Uploader
+from .training.evidence import Verdict
 from .training.state import refusal
 from .training.trainer import Processes
 
@@ -102,21 +104,15 @@ class Pipeline:
         self._filled = runtime.event()
         self.stopping = runtime.event()
         self.keys = keys
-        self.gatherer = Gatherer(
-            runtime,
-            {watched.path: Reader(watched) for watched in spec.checkpoints},
-            Settler(spec.settle),
-            stager,
-            locks,
-            journal,
-            self._filled,
-            settle=spec.settle,
-        )
+        self.gatherer = gatherer_of(runtime, spec, stager, locks, journal, self._filled)
         self.attendant = Attendant(runtime, spec, state_dir, around.boot_id, around.processes(), journal)
         self.report = Report(runtime, spec.run, journal, around.boot_id, around.boot_time)
         self.publisher = self._publisher(None, None)
         self.sender: Sender | None = None
         self.unreached: RunctlError | None = None
+        self._untold: RunctlError | None = None
+        self._state: State | None = None
+        self._ready = False
         self._watcher = around.watcher(self.gatherer.sink)
         self._tasks: list[Task] = []
 
@@ -124,10 +120,15 @@ class Pipeline:
 
     def start(self) -> None:
         self._watcher_starts()
+        if not self._journal.recreated:  # a new journal does not know what staging still holds: that is left for people
+            self._stager.sweep(self._staged)
         self._tasks.append(self._runtime.spawn("gather", self.gatherer.run))
         self._tasks.append(self._runtime.spawn("publish", self.publisher.run))
         self._tasks.append(self._runtime.spawn("attend", self._attend))
         self._tasks.append(self._runtime.spawn("send", self._send))
+
+    def _staged(self) -> set[str]:
+        return {row.staged.directory for row in self._journal.pending().rows}
 
     def stop(self) -> None:
         self.stopping.set()
@@ -157,13 +158,10 @@ class Pipeline:
     # --- attend and report ---
 
     def _attend(self) -> None:
-        self.gatherer.recovered.wait()
-        self.report.recovered()
-        self._around.ready()
         told, last, before = self._runtime.monotonic() - TELL, None, self.attendant.process
         while not self.stopping.is_set():
-            verdict = self.attendant.turn()
-            self.gatherer.training_ended(verdict.ended)
+            self._recovered()
+            verdict = self._look_at_training()
             if self.attendant.process != before:
                 self.report.process_began(another=before is not None)
                 before = self.attendant.process
@@ -172,20 +170,45 @@ class Pipeline:
                 told, last = self._runtime.monotonic(), verdict
             self.stopping.wait(TICK)
 
+    def _recovered(self) -> None:
+        """Ready once everything on disk was read; until then the phase stays `starting`."""
+        if not self._ready and self.gatherer.recovered.is_set():
+            self._ready = True
+            self.report.recovered()
+            self._around.ready()
+
+    def _look_at_training(self) -> Verdict:
+        """One look; what can't be looked at leaves the verdict as it is, and says so."""
+        try:
+            verdict = self.attendant.turn()
+        except RunctlError as error:
+            if str(error) != str(self._untold):
+                log.warning("%s", error.full)
+            self._untold = error
+            return self.attendant.verdict
+        self._untold = None
+        self.gatherer.training_ended(verdict.ended)
+        return verdict
+
     def tell(self) -> State:
         """Put the state together and hand it to the publisher."""
-        state = self.report.tell(self._facts())
-        self.publisher.update(state)
-        return state
+        before = self._state
+        self._state = self.report.tell(self._facts())
+        # A new epoch goes out at once: only with it may status.json be written.
+        self.publisher.update(self._state, urgent=before is None or before.epoch != self._state.epoch)
+        return self._state
 
     def _facts(self) -> Facts:
         sender, gatherer = self.sender, self.gatherer
         unreached = self.unreached
-        troubles = [f"{path}: {why}" for path, why in sorted(gatherer.problems.items())]
+        troubles = gatherer.problems()
+        if self._untold is not None:
+            troubles.append(str(self._untold))
+        busy = sender is not None and sender.busy  # asked first: what it drops is the gatherer's before it says so
         return Facts(
             verdict=self.attendant.verdict,
             trainer_pid=self.attendant.process.pid if self.attendant.process is not None else None,
-            quiet=gatherer.quiet,
+            quiet=not busy and gatherer.quiet,
             epoch=sender.epoch if sender is not None else 0,
             refused=self._refused(),
             fenced=sender.fenced if sender is not None else "",
@@ -210,7 +233,9 @@ class Pipeline:
         reached = self._reach()
         if reached is None:
             return
-        self.gatherer.recovered.wait()
+        while not self.gatherer.recovered.wait(TELL):
+            if self.stopping.is_set():
+                return
         committer = Committer(reached.store, self.keys, self._runtime, self._spec.run, reached.name)
         self.sender = self._make_sender(reached, committer)
         self._republish(reached, committer, self.sender)
@@ -256,7 +281,7 @@ class Pipeline:
             committer,
             lineage,
             self._filled,
-            self.gatherer.forget,
+            lambda row: forget(self.gatherer, row),
         )
 
     # --- publish ---
@@ -284,5 +309,19 @@ class Pipeline:
         self.report.instance = reached.instance
         self.publisher = self._publisher(reached.tags, put_status, reached.name)
         before.stop()
-        self.tell()
+        if self._state is not None:
+            self.publisher.update(self._state)
         self._tasks.append(self._runtime.spawn("publish", self.publisher.run))
+
+
+def gatherer_of(runtime: Runtime, spec: Spec, stager: Stager, locks: Locks, journal: Journal, filled: Event) -> Gatherer:
+    """The first half of the way, for the daemon and for `flush`."""
+    readers = {watched.path: Reader(watched) for watched in spec.checkpoints}
+    intake = Intake(runtime, list(readers), stager, locks, journal, spec.settle)
+    return Gatherer(runtime, readers, Settler(spec.settle), intake, journal, filled, settle=spec.settle)
+
+
+def forget(gatherer: Gatherer, row: Row) -> None:
+    """A row was dropped: what lies under its name is read again. Only a rewriting in place changes what a link holds."""
+    finished = row.staged.finished
+    gatherer.forget(finished.root, finished.name, rewritten=any(file.held is Held.LINK for file in row.staged.files))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import logging
 from collections import deque
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from . import __version__
 from .contract.phases import Phase
 from .contract.status import State
+from .errors import JournalError
 from .records import Instance
 from .runtime import Runtime
 from .store.journal import Journal
@@ -52,10 +53,13 @@ class Report:
         self._sent: deque[tuple[float, int]] = deque()
         self._last_sent_at: float | None = None
         self._details: deque[str] = deque(maxlen=DETAILS)
+        self._attached = False
+        self._last: State | None = None
         self.instance: Instance | None = None
 
     def recovered(self) -> None:
         """The journal and the disk were read: from now on the agent is attached."""
+        self._attached = True
         if self.life.phase is Phase.STARTING:
             self._live(self.life.to(Phase.WAITING, self._runtime.now()))
 
@@ -68,12 +72,22 @@ class Report:
             self._live(again(self.life, now))
 
     def tell(self, facts: Facts) -> State:
-        """Take in what the stages say; returns the state to publish."""
+        """Take in what the stages say; returns the state to publish. A journal that fails is told in the last state."""
+        try:
+            self._last = self._state(facts)
+        except JournalError as error:
+            if self._last is None:
+                raise
+            self._last = replace(self._last, error=str(error))
+        return self._last
+
+    def _state(self, facts: Facts) -> State:
         now = self._runtime.now()
-        pending = self._journal.pending()
+        pending = self._journal.behind()
         totals = self._journal.totals()
         durable = facts.quiet and not pending.checkpoints
-        self._follow(facts.verdict, now, durable)
+        if self._attached:
+            self._follow(facts.verdict, now, durable)
         rate = self._rate(totals.sent_bytes)
         sync = Sync(
             pending_bytes=pending.bytes,
@@ -104,7 +118,7 @@ class Report:
             commits=totals.commits,
             pending_checkpoints=pending.checkpoints,
             pending_bytes=pending.bytes,
-            pending_since=int(pending.oldest_at) if pending.oldest_at is not None else None,
+            pending_since=int(min(max(pending.oldest_at, 0.0), now)) if pending.oldest_at is not None else None,
             rate=rate,
             exit_code=self.life.exit_code,
             error=facts.last_error or next(iter(facts.problems), ""),
@@ -138,7 +152,13 @@ class Report:
 
 
 def _remembered(text: str) -> Life | None:
+    """What an agent before this one kept; None for what can't be read."""
     if not text:
         return None
-    plain = json.loads(text)
-    return Life(plain["boot_id"], plain["attempt"], Phase(plain["phase"]), plain["since"], plain["exit_code"])
+    try:
+        plain = json.loads(text)
+        code = None if plain["exit_code"] is None else int(plain["exit_code"])
+        return Life(str(plain["boot_id"]), int(plain["attempt"]), Phase(plain["phase"]), int(plain["since"]), code)
+    except (ValueError, KeyError, TypeError) as error:
+        log.warning("what the journal says of this run's life can't be read: %s", error)
+        return None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from .contract.manifest import Manifest, ManifestFile, Rank
 from .disk.lock import Locks
 from .disk.stage import Stager
-from .errors import RunctlError, SourceChanged, StoreError, StoreRefused, WrongStateError
+from .errors import JournalError, RunctlError, SourceChanged, StoreError, StoreRefused, WrongStateError
 from .lineage import Lineage
 from .records import Staged
 from .runtime import Event, Runtime
@@ -54,7 +54,7 @@ class Sender:
         committer: Committer,
         lineage: Lineage,
         filled: Event,
-        changed: Callable[[str, str], None],
+        dropped: Callable[[Row], None],
     ) -> None:
         self._runtime = runtime
         self._run = run
@@ -66,9 +66,11 @@ class Sender:
         self._committer = committer
         self._lineage = lineage
         self._filled = filled
-        self._changed = changed
+        self._dropped = dropped
         self._failures = 0
+        self._unreleased: list[tuple[int, str, float]] = []
         self.stopping = runtime.event()
+        self.busy = False  # between taking a row and telling what became of it
         self.epoch = 0
         self.fenced = ""
         self.refused = ""
@@ -82,25 +84,31 @@ class Sender:
     def run(self) -> None:
         while not self.stopping.is_set():
             if not self.turn():
-                self._filled.wait(self._pause())
+                self._filled.wait(self.pause())
                 self._filled.clear()
 
     def turn(self) -> bool:
-        """Send the newest row that is due; False if there is none or the store does not answer."""
+        """Send the newest row that is due; False if there is none, or the store or the journal does not answer."""
         try:
+            self._release()
             self.epoch = self._lineage.ensure()
             self._uploader.settle_aborts()
-        except StoreError as error:
-            self._failed(error)
-            return False
-        row = self._journal.claim(self._runtime.now())
-        if row is None:
+            self.busy = True
+            row = self._journal.claim(self._runtime.now())
+            if row is not None:
+                self.send(row)
+                return True
             self._failures = 0
-            return False
-        self.send(row)
-        return True
+            if not self._journal.behind().checkpoints:
+                self.refused = self.last_error = ""
+        except (StoreError, JournalError) as error:
+            self._failed(error)
+        finally:
+            self.busy = False
+        return False
 
-    def _pause(self) -> float:
+    def pause(self) -> float:
+        """Seconds until the next turn, unless a row comes in."""
         return backoff(self._failures, self._runtime.random()) if self._failures else IDLE
 
     def send(self, row: Row) -> None:
@@ -110,7 +118,7 @@ class Sender:
         try:
             lock = self._locks.acquire(finished.root, finished.name, "upload", self._runtime.now())
             if lock is None:
-                log.warning("the lock of %s is held by a stranger while its row is ours: bypassed", finished.name)
+                log.info("%s is sent without its lock, which another holds: the journal's claim decides", finished.name)
             files = self._uploader.send(row, StagedSource(self._stager, row.staged))
             if lock is not None and not lock.still_ours():
                 log.warning("the lock file of %s was replaced; the journal's claim decides", finished.name)
@@ -160,19 +168,27 @@ class Sender:
     def _drop(self, row: Row, error: SourceChanged) -> None:
         log.info("dropped, the new content goes instead: %s", error)
         self._journal.drop(row.id, str(error))
-        self._uploader.abandon(row)
+        self._dropped(row)
         self._stager.release(row.staged)
-        self._changed(row.staged.finished.root, row.staged.finished.name)
+        self._uploader.abandon(row)
 
     def _again(self, row: Row, error: RunctlError) -> None:
-        self._failed(error)
         permanent = isinstance(error, StoreError) and error.permanent
         wait = backoff(row.attempts + 1, self._runtime.random(), permanent=permanent)
-        self._journal.release(row.id, error=str(error), next_try=self._runtime.now() + wait)
+        self._unreleased.append((row.id, str(error), self._runtime.now() + wait))
+        self._failed(error)
+        self._release()
+
+    def _release(self) -> None:
+        """Give back what failed; what the journal could not take is given back at the next turn."""
+        while self._unreleased:
+            row_id, error, next_try = self._unreleased[0]
+            self._journal.release(row_id, error=error, next_try=next_try)
+            self._unreleased.pop(0)
 
     def _failed(self, error: RunctlError) -> None:
         self._failures += 1
         if str(error) != self.last_error:
             log.warning("%s", error.full)
         self.last_error = str(error)
-        self.refused = error.full if isinstance(error, StoreRefused) else ""
+        self.refused = f"{error}; {error.mend}" if isinstance(error, StoreRefused) else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ class Request:
     path: str
     part: int | None  # of UploadPart
     size: int
+    at: float  # monotonic seconds; when its first line came, before its body
 
     @property
     def is_data(self) -> bool:
@@ -84,10 +86,11 @@ class _Handler(BaseHTTPRequestHandler):
     server: Gate
 
     def _do(self) -> None:
+        at = time.monotonic()
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         url = urlsplit(self.path)
         number = parse_qs(url.query).get("partNumber")
-        request = Request(self.command, url.path, int(number[0]) if number else None, len(body))
+        request = Request(self.command, url.path, int(number[0]) if number else None, len(body), at)
         if not self.server.admit(request):
             self.close_connection = True
             return

@@ -25,6 +25,7 @@ from tests.e2e.tiny_training import training
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ec2.type_defs import TagSpecificationTypeDef, TagTypeDef
 
 AMI = "ami-12c6146b"
 
@@ -52,14 +53,10 @@ class Machine:
 @pytest.fixture
 def machine(_moto: str) -> Iterator[Machine]:
     session = Session("admin", SECRET, region_name=REGION)
-    at_launch = [{"Key": key, "Value": "x"} for key in CONTROLLER_KEYS]
+    at_launch: list[TagTypeDef] = [{"Key": key, "Value": "x"} for key in CONTROLLER_KEYS]
     with closing(session.client("ec2", endpoint_url=_moto)) as ec2:
-        (instance,) = ec2.run_instances(
-            ImageId=AMI,
-            MinCount=1,
-            MaxCount=1,
-            TagSpecifications=[{"ResourceType": "instance", "Tags": at_launch}],  # type: ignore[list-item]
-        )["Instances"]
+        specification: TagSpecificationTypeDef = {"ResourceType": "instance", "Tags": at_launch}
+        (instance,) = ec2.run_instances(ImageId=AMI, MinCount=1, MaxCount=1, TagSpecifications=[specification])["Instances"]
         # moto launched it just now; as if it had been this machine, that was when this one booted.
         yield Machine(instance["InstanceId"], int(psutil.boot_time()), ec2)
 

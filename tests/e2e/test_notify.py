@@ -39,7 +39,8 @@ def watched(tmp_path: Path) -> Path:
 
 def staged(agent: Agent) -> int:
     """Checkpoints in the journal, as another process finds them."""
-    with closing(sqlite3.connect(f"file:{agent.state_dir / 'journal.db'}?mode=ro", uri=True)) as journal:
+    (path,) = agent.state_dir.glob("*/journal.db")
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as journal:
         return int(journal.execute("SELECT count(*) FROM rows").fetchone()[0])
 
 

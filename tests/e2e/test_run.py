@@ -55,7 +55,7 @@ def test_a_training_that_ends_well(agent: Agent, s3: S3, watched: Path) -> None:
     remote, local = in_s3(s3, keys.status), agent.status()
     told = ("phase", "exit_code", "checkpoint", "step", "commits", "attempt", "epoch", "pending_bytes", "instance")
     assert {name: remote[name] for name in told} == {name: local[name] for name in told}
-    assert os.listdir(agent.state_dir / "staging") == []
+    assert [os.listdir(staging) for staging in agent.state_dir.rglob("staging")] == [[]]
 
 
 @pytest.mark.parametrize(("ends", "code"), [({"exit_code": 3}, 3), ({"kill": int(signal.SIGKILL)}, 137)], ids=["exit", "signal"])

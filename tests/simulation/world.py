@@ -56,7 +56,9 @@ class World:
         self.scheduler.run(lambda: self._everyone_there() and all(m.trained or m.lost for m in self.machines), limit=1e5)
         for machine in self.machines:
             machine.faulty = False
-        self.scheduler.run(lambda: not self._kills and all(m.over() for m in self.machines), limit=1e5)
+        self.scheduler.run(
+            lambda: not self._kills and all(m.over() for m in self.machines) and self._last_has_the_run(), limit=1e5
+        )
         for machine in self.machines:
             if not machine.lost:
                 machine.note_alive()
@@ -64,7 +66,6 @@ class World:
         self.promises.at_the_end({m.number: m.alive for m in self.machines if hints}, {m.number for m in self.machines if m.lost})
         if len(self.machines) == 1 or not self.plan.zombie:
             self.promises.latest_is_the_newest()
-        self._the_last_has_the_run()
 
     def _everyone_there(self) -> bool:
         return not self.plan.joins or len(self.machines) > 1
@@ -94,10 +95,13 @@ class World:
             victim.kill()
             victim.begin()
 
-    def _the_last_has_the_run(self) -> None:
+    def _last_has_the_run(self) -> bool:
         """Who holds the highest epoch writes status.json; a zombie leaves it alone."""
         epochs = {m.number: held.epoch for m in self.machines if not m.lost and (held := m.life.journal.epoch()) is not None}
+        stored = self.store.objects.get(self.keys.status)
+        if stored is None or not epochs:
+            return False
         holder = self.machines[max(epochs, key=lambda number: epochs[number])]
-        state = decode_state(self.store.objects[self.keys.status].body)
+        state = decode_state(stored.body)
         assert isinstance(state, State)
-        assert state.instance == holder.instance.id
+        return state.instance == holder.instance.id

@@ -214,6 +214,60 @@ def test_the_endpoint_is_where_ec2_has_it(monkeypatch: pytest.MonkeyPatch) -> No
     assert hosts == [ENDPOINT, ENDPOINT]
 
 
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    found = [record.getMessage() for record in caplog.records]
+    caplog.clear()
+    return found
+
+
+def test_what_does_not_change_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    answers = Answers(token=(403, b""))
+    imds = ask(answers)
+    for _ in range(3):
+        assert imds.identity(BOOT, 0) is None
+        assert imds.tags() is None
+    (said,) = warnings(caplog)
+    assert "HTTP 403" in said
+    answers.answers["api/token"] = (404, b"")
+    assert imds.tags() is None
+    assert imds.tags() is None
+    (said,) = warnings(caplog)
+    assert "HTTP 404" in said
+    answers.answers["api/token"] = (200, b"T==")
+    assert imds.identity(BOOT, 0) is None
+    assert warnings(caplog) == []
+    imds = ask(answers)
+    answers.answers["api/token"] = (403, b"")
+    assert imds.tags() is None
+    assert len(warnings(caplog)) == 1
+
+
+def test_after_it_was_well_it_is_told_again(caplog: pytest.LogCaptureFixture) -> None:
+    answers = Answers({"meta-data/tags/instance": (200, b"../..")})
+    imds = ask(answers)
+    for _ in range(2):
+        assert imds.tags() is None
+    assert len(warnings(caplog)) == 1
+    answers.answers["meta-data/tags/instance"] = (200, b"")
+    assert imds.tags() == {}
+    answers.answers["meta-data/tags/instance"] = (200, b"../..")
+    assert imds.tags() is None
+    assert len(warnings(caplog)) == 1
+    answers.answers["dynamic/instance-identity/document"] = (200, b"{}")
+    for _ in range(2):
+        assert imds.identity(BOOT, 0) is None
+    assert len(warnings(caplog)) == 1
+
+
+def test_silence_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    imds = Imds(opener=silent, environ={})
+    for _ in range(3):
+        assert imds.identity(BOOT, 0) is None
+    assert len(warnings(caplog)) == 1
+
+
 # --- hostile answers ---
 
 

@@ -320,7 +320,10 @@ def test_sweeping_removes_what_nobody_knows(state: Path, root: Path) -> None:
     kept = stager.stage(finished(root, "last.pt"), copy=False, label="kept")
     also_kept = stager.stage(finished(root, "last.pt"), copy=False, label="also")
     orphan = stager.stage(finished(root, "last.pt"), copy=False, label="orphan")
-    beside = elsewhere(state).stage(finished(root, "last.pt"), copy=False, label="beside")
+    other_place = elsewhere(state)
+    beside = other_place.stage(finished(root, "last.pt"), copy=False, label="beside")
+    stager.journaled(orphan)
+    other_place.journaled(beside)
     assert sorted(stager.sweep({kept.directory, "also"})) == sorted([orphan.directory, beside.directory])
     assert os.listdir(Path(beside.directory).parent) == []
     stager.verify(kept)
@@ -334,7 +337,10 @@ def test_sweeping_leaves_what_another_agent_staged(tmp_path: Path, state: Path, 
     write(root / "last.pt", b"x")
     other = elsewhere(tmp_path / "state2")
     theirs = other.stage(finished(root, "last.pt"), copy=False, label="theirs")
-    mine = elsewhere(state).stage(finished(root, "last.pt"), copy=False, label="mine")
+    before = elsewhere(state)
+    mine = before.stage(finished(root, "last.pt"), copy=False, label="mine")
+    other.journaled(theirs)
+    before.journaled(mine)
     assert Path(theirs.directory).parent != Path(mine.directory).parent
     stager = Stager(str(state), keep_free=0, roots=[str(root)], superuser=False)
     assert stager.sweep(set()) == [mine.directory]
@@ -357,6 +363,7 @@ def test_no_descriptor_is_left(stager: Stager, root: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
     staged = stager.stage(finished(root, "checkpoint-5", Kind.HUGGINGFACE), copy=True, label="n")
     stager.verify(staged)
+    stager.journaled(staged)
     stager.sweep({"n"})
     stager.release(staged)
     assert len(os.listdir("/proc/self/fd")) == before

@@ -5,15 +5,19 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import stat
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
 
 from filelock import BaseFileLock, FileLock, Timeout
 
 from runctl_agent.errors import WrongStateError
+
+log = logging.getLogger(__name__)
 
 LONGEST_NAME = 255  # bytes, on every Linux file system
 DIRECTORY_MODE = 0o755  # the trainer may look
@@ -62,21 +66,24 @@ class CheckpointLock:
             return False
         try:
             there = os.stat(self.path, follow_symlinks=False)
-        except FileNotFoundError:
+        except OSError:  # removed, or hidden: either way not known to be ours
             return False
         here = os.fstat(self._fd)
         return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
 
     def write(self, text: bytes) -> None:
-        """Replace what the file says."""
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, text, 0)
+        """Replace what the file says; it says it to people alone, so a disk that is full takes no lock away."""
+        try:
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, text, 0)
+        except OSError as error:
+            log.debug("%s does not say who holds it: %s", self.path, error)
 
     def release(self) -> None:
         """The file stays, empty: removing it would let two processes lock two files of one name."""
         if self._lock.is_locked:
             try:
-                os.ftruncate(self._fd, 0)
+                self.write(b"")
             finally:
                 self._lock.release()
 
@@ -182,10 +189,12 @@ def _flock(path: str) -> CheckpointLock | None:
             lock.acquire()
         except Timeout:
             return None
-        held = CheckpointLock(path, lock, descriptors[-1])
-        if held.still_ours():
-            return held
-        lock.release()
+        with ExitStack() as on_error:
+            on_error.callback(lock.release)
+            held = CheckpointLock(path, lock, descriptors[-1])
+            if held.still_ours():
+                on_error.pop_all()
+                return held
     return None
 
 

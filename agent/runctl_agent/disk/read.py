@@ -21,6 +21,10 @@ from .openat import DIRECTORY, opened
 _MAX_DEPTH = 32
 
 
+class _TooDeep(Exception):
+    """A directory is nested deeper than any checkpoint."""
+
+
 class Reader:
     """Looks at one watched directory. One task at a time; `close` gives the descriptor back."""
 
@@ -150,7 +154,10 @@ class Reader:
         return self._reading(root, name, Kind.FINAL, found) if found else None
 
     def _directory(self, root: int, name: str) -> Reading | None:
-        found = sorted(self._walk(root, name, name, "", 0), key=lambda look: look.path)
+        try:
+            found = sorted(self._walk(root, name, name, "", 0), key=lambda look: look.path)
+        except _TooDeep:
+            return None  # no trainer nests a checkpoint so: somebody's source tree
         paths = [look.path for look in found]
         self._looker.keep(name, paths)
         kind = kinds.directory_kind(name, paths)
@@ -160,11 +167,7 @@ class Reader:
         """Every regular file in the directory `entry` of `where`; what vanishes meanwhile is passed over."""
         shown = f"{name}/{below}".rstrip("/")
         if depth > _MAX_DEPTH:
-            raise WrongStateError(
-                f"{self._watched.path}/{shown} can't be read",
-                f"it is nested deeper than {_MAX_DEPTH} directories",
-                "exclude it in checkpoints[].exclude of the run spec",
-            )
+            raise _TooDeep
         try:
             fd = os.open(entry, DIRECTORY, dir_fd=where)
         except OSError as error:

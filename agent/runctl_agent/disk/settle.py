@@ -7,6 +7,7 @@ import math
 from runctl_agent.records import Change, FileEntry, FileId, Finished, Hinted, Kind, Moment, Reading
 
 from . import kinds
+from .departed import Departed
 from .verdict import Candidate, Pace, Surroundings, Verdict, judge
 
 _Key = tuple[str, str]
@@ -21,6 +22,7 @@ class Settler:
     def __init__(self, settle: float, *, granularity: float = 0.010) -> None:
         self._pace = Pace(settle, granularity)
         self._candidates: dict[_Key, Candidate] = {}
+        self._departed = Departed()
         self._waiting: set[_Key] = set()
         self._hints: dict[_Key, dict[str, set[Hinted]]] = {}
         self._parts: dict[tuple[str, Kind], frozenset[str]] = {}
@@ -29,10 +31,13 @@ class Settler:
 
     def remember(self, root: str, name: str, signature: str, *, step: int = 0) -> None:
         """This content was finished before and is in the journal: it is not given out again."""
-        candidate = self._candidates.setdefault((root, name), Candidate())
+        key = (root, name)
+        candidate = self._candidates.get(key)
+        if candidate is None:
+            candidate = self._candidates[key] = self._departed.take(key, signature)
         candidate.given = signature
         self._highest_step = max(self._highest_step, step)
-        self._sort_in((root, name), candidate)
+        self._sort_in(key, candidate)
 
     def forget(self, root: str, name: str) -> None:
         """What was given out could not be staged: give the name out again when it is finished."""
@@ -40,6 +45,7 @@ class Settler:
         if candidate is not None:
             candidate.given, candidate.base, candidate.base_whole = "", {}, False
             self._sort_in((root, name), candidate)
+        self._departed.forget((root, name))
 
     def hint(self, change: Change, now: Moment) -> None:
         """What an event says; it counts for what the next look finds."""
@@ -57,7 +63,9 @@ class Settler:
     def observe(self, reading: Reading, now: Moment) -> None:
         """Take in one look. `now` is from before it: a file's age then is what its identity is believed by."""
         key = (reading.root, reading.name)
-        candidate = self._candidates.setdefault(key, Candidate())
+        candidate = self._candidates.get(key)
+        if candidate is None:
+            candidate = self._candidates[key] = self._departed.take(key, reading.signature)
         files = {f.path: f.id for f in reading.files}
         if reading.kind is Kind.HUGGINGFACE:
             self._trainers.add(reading.root)
@@ -75,8 +83,8 @@ class Settler:
         self._hints.pop((root, name), None)
         self._waiting.discard((root, name))
         candidate = self._candidates.pop((root, name), None)
-        if candidate is not None and candidate.given:
-            self._candidates[root, name] = Candidate(given=candidate.given, base=candidate.base, rewritten=candidate.rewritten)
+        if candidate is not None and (candidate.given or candidate.rewritten):
+            self._departed.add((root, name), candidate)
 
     def finished(self, now: Moment, *, ended: bool = False) -> list[Finished]:
         """What has finished since the last call, oldest first. With `ended`, also what will not become whole any more."""
@@ -107,7 +115,7 @@ class Settler:
     def rewritten(self, root: str, name: str) -> bool:
         """Whether this name's content was once replaced in place, so that a link to it would not hold it."""
         candidate = self._candidates.get((root, name))
-        return candidate is not None and candidate.rewritten
+        return candidate.rewritten if candidate is not None else self._departed.rewritten((root, name))
 
     def reasons(self) -> dict[tuple[str, str], str]:
         """Why each is not finished yet, one sentence without a full stop."""

@@ -7,18 +7,21 @@ checkpoint even if the trainer deletes it meanwhile; a hard link can still be re
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
-from runctl_agent.errors import DiskShort, SourceChanged, WrongStateError
+from runctl_agent.errors import DiskShort, RunctlError, SourceChanged, WrongStateError
 from runctl_agent.records import IN_PLACE, FileEntry, FileId, Finished, Held, Staged, StagedFile
 
-from . import hold
+from . import hold, sweep
 from .mounts import Mount, mount_of
 from .openat import file_id, make_below, open_below, open_directory, open_file, opened, parts
 from .places import Places
+
+log = logging.getLogger(__name__)
 
 Key = tuple[str, str, str]
 
@@ -42,14 +45,17 @@ class Stager:
         self._keep_free = keep_free
         self._places = Places(state_dir, roots, superuser=os.geteuid() == 0 if superuser is None else superuser, mount=mount)
         self._descriptors: dict[Key, list[dict[str, int]]] = {}
+        self._guard: tuple[str, int] | None = None
 
     def stage(self, finished: Finished, *, copy: bool, label: str) -> Staged:
         """Hold a finished checkpoint. `copy`: it may be rewritten in place. `label`: a name for it that nothing else has.
 
-        Raises SourceChanged, DiskShort, or WrongStateError; whatever it raises, nothing is left.
+        What can't be copied for want of room is linked. No sweep takes it until `journaled` is told, or the next one is staged;
+        one task stages. Raises SourceChanged, DiskShort, or WrongStateError; whatever it raises, nothing is left.
         """
         if parts(label) != [label]:
             raise WrongStateError(f"{label!r} is not used as a label", "it is not one name")
+        self._unguard()
         with _told_of(finished), opened(_open_source(finished)) as source:
             for place in self._places.for_root(finished.root):
                 try:
@@ -77,26 +83,31 @@ class Stager:
         for file in staged.files:
             os.close(self.open(staged, file.path))
 
+    def journaled(self, staged: Staged) -> None:
+        """The journal has it: from now on that is what keeps it from a sweep."""
+        if self._guard is not None and self._guard[0] == staged.directory:
+            self._unguard()
+
     def release(self, staged: Staged) -> None:
-        """Let a snapshot go; nothing happens if it has gone."""
+        """Let a snapshot go; nothing happens if it has gone. What can't be removed is logged, and swept another time."""
         if staged.directory:
-            self._remove(*os.path.split(staged.directory))
+            sweep.remove(self._places, *os.path.split(staged.directory))
         else:
             self._close(_key(staged.finished))
 
-    def sweep(self, keep: set[str]) -> list[str]:
-        """Remove what an earlier life of this agent staged and nobody knows; `keep`: directories, or labels, of what is known.
+    def frees(self, staged: Staged) -> int:
+        """Bytes that letting a snapshot go would free: none of what the trainer has still. 0 if that can't be told."""
+        try:
+            return sum(self._frees(staged, file) for file in staged.files)
+        except (OSError, ValueError, RunctlError):
+            return 0
 
-        Returns the directories removed. Only while nothing is being staged, here or by a `flush` beside.
+    def sweep(self, keep: sweep.Known | set[str]) -> list[str]:
+        """Remove what an earlier life of this agent staged and nobody knows; returns the directories removed.
+
+        `keep`: directories, or labels, of what is known; asked while sweeping, so a `flush` that stages beside loses nothing.
         """
-        removed: list[str] = []
-        for place in self._places.all():
-            for name in self._names_in(place):
-                directory = os.path.join(place, name)
-                if name not in keep and directory not in keep:
-                    self._remove(place, name)
-                    removed.append(directory)
-        return removed
+        return sweep.sweep(self._places, keep if callable(keep) else lambda: keep)
 
     def short_by(self, path: str) -> int:
         """Bytes that must become free on the file system of `path` before `keep_free` is; 0 if it is."""
@@ -109,10 +120,20 @@ class Stager:
         os.mkdir(label, 0o700, dir_fd=fd)
         with ExitStack() as on_error:
             on_error.callback(shutil.rmtree, label, ignore_errors=True, dir_fd=fd)
-            with opened(open_below(fd, label)) as target:
-                files = self._hold_all(source, target, finished, copy=copy)
+            target = open_below(fd, label)
+            on_error.callback(os.close, target)
+            sweep.guard(target)
+            files = self._hold_all(source, target, finished, copy=copy)
             on_error.pop_all()
-        return Staged(finished, os.path.join(place, label), tuple(files))
+        directory = os.path.join(place, label)
+        self._guard = directory, target
+        return Staged(finished, directory, tuple(files))
+
+    def _unguard(self) -> None:
+        if self._guard is not None:
+            _, target = self._guard
+            self._guard = None
+            os.close(target)
 
     def _hold_all(self, source: int, target: int, finished: Finished, *, copy: bool) -> list[StagedFile]:
         held: list[StagedFile] = []
@@ -124,6 +145,7 @@ class Stager:
                 _require_finished(finished, entry, fd)
             if how is Held.LINK:
                 _require_same(finished, entry.path, id_, entry.id)
+            copy = copy and how is not Held.LINK  # half a copy holds nothing
             held.append(StagedFile(entry.path, entry.id, how, id_))
             left -= entry.id.size
         return held
@@ -135,10 +157,26 @@ class Stager:
         id_ = None if copy else hold.link(fd, directory, name)
         if id_ is not None:
             return Held.LINK, id_
+        try:
+            return Held.COPY, self._copy(finished, fd, directory, name, left)
+        except DiskShort as error:
+            id_ = hold.link(fd, directory, name) if copy else None
+            if id_ is None:
+                raise
+            log.info("linked, not copied: %s", error)
+            return Held.LINK, id_
+
+    def _copy(self, finished: Finished, fd: int, directory: int, name: str, left: int) -> FileId:
         short = _short_by(os.fstatvfs(directory), self._keep_free, less=left)
         if short:
             raise _disk_short(finished, f"a copy of {left} bytes leaves {short} bytes too little free")
-        return Held.COPY, hold.copy(fd, directory, name)
+        try:
+            return hold.copy(fd, directory, name)
+        except OSError as error:
+            if error.errno not in hold.SHORT:
+                raise
+            os.unlink(name, dir_fd=directory)
+            raise _disk_short(finished, error.strerror or str(error)) from error
 
     def _keep_open(self, source: int, finished: Finished) -> Staged:
         kept: dict[str, int] = {}
@@ -165,27 +203,16 @@ class Stager:
         kept = self._descriptors.get(key, [])
         if kept:
             for fd in kept.pop().values():
-                os.close(fd)
+                with suppress(OSError):  # nothing was written: there is nothing to lose
+                    os.close(fd)
         if not kept:
             self._descriptors.pop(key, None)
 
-    def _names_in(self, place: str) -> list[str]:
-        try:
-            with opened(self._places.open(place, make=False)) as fd:
-                return os.listdir(fd)
-        except (OSError, WrongStateError):  # not there, or not ours
-            return []
-
-    def _remove(self, place: str, name: str) -> None:
-        try:
-            with opened(self._places.open(place, make=False)) as fd:
-                shutil.rmtree(name, dir_fd=fd)
-        except FileNotFoundError:  # it has gone
-            pass
-        except OSError as error:
-            raise WrongStateError(
-                f"{os.path.join(place, name)} can't be removed", error.strerror or str(error), "remove it by hand"
-            ) from error
+    def _frees(self, staged: Staged, file: StagedFile) -> int:
+        with opened(self._open_held(staged, file)) as fd:
+            status = os.fstat(fd)
+        ours = {Held.LINK: 1, Held.DESCRIPTOR: 0}.get(file.held)
+        return status.st_size if ours is None or status.st_nlink == ours else 0
 
 
 def _short_by(disk: os.statvfs_result, keep_free: float, less: int = 0) -> int:

@@ -135,6 +135,12 @@ def _prepare(connection: sqlite3.Connection, path: str) -> None:
             f"it has version {found}, written by a newer runctl-agent; this one knows up to {schema.VERSION}",
             "start the newer runctl-agent again",
         )
+    if 0 < found < schema.VERSION:
+        raise JournalError(
+            f"the journal {path!a} can't be used",
+            f"it has version {found}, from before the first release",
+            f"mv {path!a} {path + '.old'!a}, then start again: what is on disk is found anew",
+        )
     # Before anything is changed: what is moved aside is kept as it was found.
     if (filled and not found) or connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
         raise _Damaged

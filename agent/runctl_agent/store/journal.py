@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -15,10 +15,14 @@ from runctl_agent.runtime import ThreadRuntime
 from . import sums
 from .database import Database
 from .progress import Progress, forget_row
+from .rows import Behind as Behind
 from .rows import HeldEpoch as HeldEpoch
 from .rows import Pending as Pending
 from .rows import Row as Row
 from .rows import RowState, Totals, decode_staged, encode_staged
+
+MOST = 2**63 - 1
+"""The largest number that SQLite holds; a sparse tree may be larger."""
 
 
 class Journal(Progress):
@@ -93,32 +97,37 @@ class Journal(Progress):
             return {(os.fsdecode(root), os.fsdecode(name)): signature for root, name, signature in found}
 
     def add(self, staged: Staged, now: float) -> Row | None:
-        """Journal a staged checkpoint, with the next seq if an epoch is held. None: this content is journaled already."""
+        """Journal a staged checkpoint, with the next seq if an epoch is held. None: this content is journaled already.
+
+        What is held by descriptors is this process's alone to claim or let go, for as long as it lives.
+        """
         finished = staged.finished
         identity = (os.fsencode(finished.root), os.fsencode(finished.name), finished.signature)
+        held_by = None if staged.directory else self._owner
         with self._database.write() as connection:
             added = connection.execute(
                 """INSERT OR IGNORE INTO rows
-                (state, root, name, signature, complete, weights, finished_at, added_at)
-                VALUES ('staged', ?, ?, ?, ?, ?, ?, ?)""",
-                (*identity, finished.complete, finished.weights, finished.at, now),
+                (state, root, name, signature, complete, weights, finished_at, added_at, size, held_by)
+                VALUES ('staged', ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+                (*identity, finished.complete, finished.weights, finished.at, now, min(finished.size, MOST), held_by),
             )
             if added.rowcount != 1 or added.lastrowid is None:
                 return None
-            connection.execute("INSERT INTO snapshots VALUES (?, ?)", (added.lastrowid, encode_staged(staged)))
+            snapshot = (added.lastrowid, os.fsencode(staged.directory), encode_staged(staged))
+            connection.execute("INSERT INTO snapshots VALUES (?, ?, ?)", snapshot)
             known = connection.execute("SELECT 1 FROM backlog WHERE root = ? AND name = ? AND signature = ?", identity).fetchone()
             _enter(connection, added.lastrowid, backlog=known is not None)
             return _row(connection.execute("SELECT * FROM staged WHERE id = ?", (added.lastrowid,)).fetchone())
 
     def claim(self, now: float) -> Row | None:
         """The newest row that is due and nobody's, now ours; complete ones first. A dead owner's claim is void."""
-        dead = self._dead()
+        free = self._free()
         with self._database.write() as connection:
             found = connection.execute(
                 """SELECT * FROM staged WHERE epoch IS NOT NULL AND next_try <= ?
-                AND (claimed_by IS NULL OR claimed_by IN (SELECT value FROM json_each(?)))
+                AND claimed_by IN (SELECT value FROM json_each(?)) AND held_by IN (SELECT value FROM json_each(?))
                 ORDER BY complete DESC, finished_at DESC, id DESC LIMIT 1""",
-                (now, dead),
+                (now, *free),
             ).fetchone()
             if found is None:
                 return None
@@ -142,16 +151,16 @@ class Journal(Progress):
 
     def let_go(self, row_id: int, reason: str) -> bool:
         """Drop a row unless somebody has claimed it meanwhile; returns whether it was dropped."""
-        dead = self._dead()
+        free = self._free()
         with self._database.write() as connection:
-            free = connection.execute(
+            found = connection.execute(
                 """SELECT 1 FROM staged WHERE id = ?
-                AND (claimed_by IS NULL OR claimed_by IN (SELECT value FROM json_each(?)))""",
-                (row_id, dead),
+                AND claimed_by IN (SELECT value FROM json_each(?)) AND held_by IN (SELECT value FROM json_each(?))""",
+                (row_id, *free),
             ).fetchone()
-            if free:
+            if found:
                 _drop(connection, row_id, reason)
-            return free is not None
+            return found is not None
 
     def committed(self, row_id: int, manifest_key: str, now: float) -> None:
         """The manifest stands. Told twice it counts once."""
@@ -170,29 +179,42 @@ class Journal(Progress):
 
     # --- sums ---
 
+    def behind(self) -> Behind:
+        """The sums of `pending`; reads no snapshot, so it may be asked every second."""
+        with self._database.read() as connection:
+            return sums.behind(connection)
+
     def pending(self) -> Pending:
+        """Reads every pending snapshot: some milliseconds each."""
         with self._database.read() as connection:
             found = connection.execute("SELECT * FROM staged ORDER BY finished_at DESC, id DESC").fetchall()
-            sent = sums.sent_of_pending(connection)
+            behind = sums.behind(connection)
         rows = tuple(_row(values) for values in found)
-        size = sum(row.staged.finished.size for row in rows)
-        oldest = min((row.staged.finished.at for row in rows), default=None)
-        return Pending(len(rows), max(size - sent, 0), oldest, rows)
+        return Pending(behind.checkpoints, behind.bytes, behind.oldest_at, rows)
 
-    def superseded(self) -> list[Row]:
+    def directories(self) -> set[str]:
+        """Where the pending snapshots lie, less those that descriptors hold."""
+        with self._database.read() as connection:
+            found = connection.execute("SELECT directory FROM snapshots WHERE directory <> x''")
+            return {os.fsdecode(directory) for (directory,) in found}
+
+    def superseded(self, roots: Collection[str] | None = None) -> list[Row]:
         """Oldest first: pending rows that nobody has claimed, less the newest complete one of each watched directory.
 
-        Weights count before time: a lone JSON supersedes nothing that carries them.
+        Weights count before time: a lone JSON supersedes nothing that carries them. `roots`: of these directories alone.
         """
-        dead = self._dead()
+        free = self._free()
+        within = None if roots is None else json.dumps([os.fsencode(root).hex().upper() for root in roots])
         with self._database.read() as connection:
             found = connection.execute(
-                """SELECT * FROM staged WHERE (claimed_by IS NULL OR claimed_by IN (SELECT value FROM json_each(?)))
+                """SELECT * FROM staged
+                WHERE claimed_by IN (SELECT value FROM json_each(?1)) AND held_by IN (SELECT value FROM json_each(?2))
+                AND (?3 IS NULL OR id IN (SELECT id FROM rows WHERE hex(root) IN (SELECT value FROM json_each(?3))))
                 AND id NOT IN (SELECT id FROM (
                     SELECT id, row_number() OVER (PARTITION BY root ORDER BY weights DESC, finished_at DESC, id DESC) AS place
                     FROM rows WHERE state <> 'dropped' AND complete) WHERE place = 1)
                 ORDER BY finished_at, id""",
-                (dead,),
+                (*free, within),
             ).fetchall()
         return [_row(values) for values in found]
 
@@ -200,12 +222,18 @@ class Journal(Progress):
         with self._database.read() as connection:
             return sums.totals(connection)
 
-    def _dead(self) -> str:
-        """JSON list of the owners whose claims are void. `alive` is asked outside of any transaction."""
+    def _free(self) -> tuple[str, str]:
+        """JSON lists of whose claims don't count, and whose descriptors are ours or nobody's: '' is nobody, the dead go along.
+
+        `alive` is asked outside of any transaction.
+        """
         with self._database.read() as connection:
-            found = connection.execute("SELECT DISTINCT claimed_by FROM rows WHERE state = 'staged' AND claimed_by IS NOT NULL")
-            owners = [owner for (owner,) in found if owner != self._owner]
-        return json.dumps([owner for owner in owners if not self._alive(owner)])
+            found = connection.execute(
+                """SELECT claimed_by FROM rows WHERE state = 'staged' AND claimed_by IS NOT NULL
+                UNION SELECT held_by FROM rows WHERE state = 'staged' AND held_by IS NOT NULL"""
+            ).fetchall()
+        dead = [owner for (owner,) in found if owner != self._owner and not self._alive(owner)]
+        return json.dumps(["", *dead]), json.dumps(["", self._owner, *dead])
 
 
 def _enter(connection: sqlite3.Connection, row_id: int, *, backlog: bool) -> None:
@@ -252,5 +280,11 @@ def _blob(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _text(blob: bytes) -> str:
-    return blob.decode("utf-8", "surrogatepass")
+def _text(found: object) -> str:
+    """What `_blob` made; of anything else, what can be read of it."""
+    if not isinstance(found, bytes):
+        return str(found)
+    try:
+        return found.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return found.decode("utf-8", "replace")

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar
 
 from runctl_agent.contract.manifest import Rank
 from runctl_agent.errors import JournalError
 from runctl_agent.records import FileEntry, FileId, Finished, Held, Kind, Staged, StagedFile
+
+T = TypeVar("T")
 
 
 class RowState(StrEnum):
@@ -42,6 +45,15 @@ class HeldEpoch:
     nonce: str
     rank_epoch_of_backlog: int
     taken_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """The sums of `Pending`, without its rows."""
+
+    checkpoints: int
+    bytes: int
+    oldest_at: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,23 +109,36 @@ def decode_staged(text: str) -> Staged:
     try:
         plain = json.loads(text)
         finished = Finished(
-            root=plain["root"],
-            name=plain["name"],
+            root=_a(str, plain["root"]),
+            name=_a(str, plain["name"]),
             kind=Kind(plain["kind"]),
-            step=plain["step"],
-            weights=plain["weights"],
-            complete=plain["complete"],
-            files=tuple(FileEntry(path, FileId(*identity)) for path, *identity in plain["entries"]),
-            at=plain["at"],
+            step=_a(int, plain["step"]),
+            weights=_a(bool, plain["weights"]),
+            complete=_a(bool, plain["complete"]),
+            files=tuple(FileEntry(_a(str, path), _file_id(identity)) for path, *identity in plain["entries"]),
+            at=float(plain["at"]),
         )
-        files = tuple(StagedFile(path, FileId(*source), Held(how), FileId(*held)) for path, how, source, held in plain["files"])
-        return Staged(finished, plain["directory"], files)
-    except (ValueError, KeyError, TypeError) as error:
+        files = tuple(
+            StagedFile(_a(str, path), _file_id(source), Held(how), _file_id(held)) for path, how, source, held in plain["files"]
+        )
+        return Staged(finished, _a(str, plain["directory"]), files)
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise JournalError(
             "a staged checkpoint in the journal can't be read",
             f"{type(error).__name__}: {error}",
             "move the journal aside, then start again: what is on disk is found anew",
         ) from error
+
+
+def _a(kind: type[T], value: object) -> T:
+    """Raises TypeError for a value of any other type; a bool is no int."""
+    if type(value) is not kind:
+        raise TypeError(f"{value!r:.80} is no {kind.__name__}")
+    return value
+
+
+def _file_id(plain: list[object]) -> FileId:
+    return FileId(*(_a(int, number) for number in plain))
 
 
 def _plain_id(identity: FileId) -> list[int]:

@@ -6,8 +6,8 @@ reading what is known stays fast with many rows.
 
 from __future__ import annotations
 
-VERSION = 1
-"""In `PRAGMA user_version`."""
+VERSION = 2
+"""In `PRAGMA user_version`. 1 was never released."""
 
 TABLES = (
     "CREATE TABLE facts (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
@@ -21,17 +21,17 @@ TABLES = (
         id INTEGER PRIMARY KEY AUTOINCREMENT, state TEXT NOT NULL,
         root BLOB NOT NULL, name BLOB NOT NULL, signature TEXT NOT NULL,
         complete INTEGER NOT NULL, weights INTEGER NOT NULL, finished_at REAL NOT NULL, added_at REAL NOT NULL,
-        epoch INTEGER, seq INTEGER, rank_epoch INTEGER,
+        size INTEGER NOT NULL, epoch INTEGER, seq INTEGER, rank_epoch INTEGER,
         attempts INTEGER NOT NULL DEFAULT 0, next_try REAL NOT NULL DEFAULT 0, error BLOB NOT NULL DEFAULT x'',
-        claimed_by TEXT, manifest TEXT, committed_at REAL)""",
+        held_by TEXT, claimed_by TEXT, manifest TEXT, committed_at REAL)""",
     "CREATE UNIQUE INDEX rows_once ON rows (root, name, signature) WHERE state <> 'dropped'",
     "CREATE INDEX rows_of_name ON rows (root, name)",
-    "CREATE INDEX rows_staged ON rows (finished_at) WHERE state = 'staged'",
-    "CREATE TABLE snapshots (row INTEGER PRIMARY KEY, staged TEXT NOT NULL)",
-    # The columns of rows.Row first, in its order.
+    "CREATE INDEX rows_staged ON rows (finished_at, size) WHERE state = 'staged'",
+    "CREATE TABLE snapshots (row INTEGER PRIMARY KEY, directory BLOB NOT NULL, staged TEXT NOT NULL)",
+    # The columns of rows.Row first, in its order. `held_by`: whose open descriptors hold it.
     """CREATE VIEW staged AS
         SELECT id, epoch, seq, rank_epoch, snapshots.staged AS staged, attempts, next_try, error, state,
-            complete, finished_at, claimed_by
+            complete, finished_at, coalesce(claimed_by, '') AS claimed_by, coalesce(held_by, '') AS held_by
         FROM rows JOIN snapshots ON snapshots.row = rows.id WHERE state = 'staged'""",
     """CREATE TABLE files (
         row INTEGER NOT NULL, path BLOB NOT NULL, key TEXT NOT NULL, upload_id TEXT NOT NULL, part_size INTEGER NOT NULL,

@@ -7,15 +7,16 @@ import sqlite3
 
 from runctl_agent.contract.manifest import Rank
 
-from .rows import Newest, Row, Totals
+from .rows import Behind, Newest, Row, Totals
 
 
-def sent_of_pending(connection: sqlite3.Connection) -> int:
-    """Bytes that the store has of checkpoints that are not committed yet."""
-    found = connection.execute(
+def behind(connection: sqlite3.Connection) -> Behind:
+    """What is pending, less what the store has of it already. Added up here: SQLite's sums end at 64 bits."""
+    found = connection.execute("SELECT size, finished_at FROM rows WHERE state = 'staged'").fetchall()
+    (sent,) = connection.execute(
         "SELECT coalesce(sum(sent), 0) FROM files JOIN rows ON rows.id = files.row WHERE state = 'staged'"
     ).fetchone()
-    return int(found[0])
+    return Behind(len(found), max(sum(size for size, _ in found) - sent, 0), min((at for _, at in found), default=None))
 
 
 def totals(connection: sqlite3.Connection) -> Totals:
@@ -42,8 +43,11 @@ def _encode(newest: Newest) -> str:
 
 
 def _decode(text: str) -> Newest | None:
-    """None for the empty text: nothing was committed yet."""
-    if not text:
-        return None
-    checkpoint, step, rank, at, manifest = json.loads(text)
-    return Newest(checkpoint, step, Rank(*rank), at, manifest)
+    """None for the empty text, nothing was committed yet, and for what is not understood: the next commit replaces it."""
+    try:
+        match json.loads(text):
+            case [str(checkpoint), int(step), [bool(weights), int(epoch), int(of), int(seq)], int() | float() as at, str(key)]:
+                return Newest(checkpoint, step, Rank(weights, epoch, of, seq), float(at), key)
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        pass
+    return None

@@ -62,6 +62,7 @@ class Imds:
         self._disabled = environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true"
         self._open = opener or _opener(self._endpoint)
         self._token: str | None = None
+        self._said: dict[str, str] = {}
 
     def identity(self, boot_id: str, boot_time: int) -> Instance | None:
         if self._disabled or not self._answers():
@@ -71,8 +72,9 @@ class Imds:
             return None
         instance = parse_identity(document, boot_id, boot_time)
         if isinstance(instance, Malformed):
-            log.warning("%s is not the metadata service of an EC2 instance: %s", self._endpoint, instance.reason)
+            self._say(logging.WARNING, "document", f"is not the metadata service of an EC2 instance: {instance.reason}")
             return None
+        self._said.pop("document", None)
         return instance
 
     def tags(self) -> dict[str, str] | None:
@@ -83,8 +85,9 @@ class Imds:
             return None
         keys = parse_tag_keys(listed)
         if isinstance(keys, Malformed):
-            log.warning("%s lists tags that are none: %s", self._endpoint, keys.reason)
+            self._say(logging.WARNING, "tags", f"lists tags that are none: {keys.reason}")
             return None
+        self._said.pop("tags", None)
         values = {key: self._get(f"meta-data/tags/instance/{quote(key, safe='')}") for key in keys}
         return {key: value.decode("utf-8", "replace") for key, value in values.items() if value is not None}
 
@@ -100,7 +103,7 @@ class Imds:
             try:
                 return self._renew()
             except OSError as error:
-                log.info("no answer from %s: %s", self._endpoint, error)
+                self._say(logging.INFO, "answer", f"does not answer: {error}")
         return False
 
     def _get(self, path: str) -> bytes | None:
@@ -127,14 +130,22 @@ class Imds:
         path = "api/token"
         self._token = None
         status, body = self._open("PUT", f"/latest/{path}", {"X-aws-ec2-metadata-token-ttl-seconds": str(TTL)})
+        self._said.pop("answer", None)
         if status == 429 or status >= 500:
             raise self._unavailable(path, f"HTTP {status}")
         token = body.decode("ascii", "replace")
         if status != 200 or not TOKEN.fullmatch(token):
-            log.warning("%s gives no token (HTTP %d): it is switched off, or no EC2", self._endpoint, status)
+            self._say(logging.WARNING, "token", f"gives no token (HTTP {status}): it is switched off, or no EC2")
             return False
+        self._said.pop("token", None)
         self._token = token
         return True
+
+    def _say(self, level: int, subject: str, what: str) -> None:
+        """Once, until it changes: everything here is tried again and again."""
+        if self._said.get(subject) != what:
+            log.log(level, "%s %s", self._endpoint, what)
+        self._said[subject] = what
 
     def _unavailable(self, path: str, why: str) -> ImdsUnavailable:
         return ImdsUnavailable(

@@ -37,7 +37,7 @@ class Look:
 def look_at(base: str, path: str) -> Look:
     """Look at `path`, relative to the directory `base` or absolute. Below `base` no symbolic link is followed."""
     try:
-        with _parent(base, path) as parent:
+        with parent_of(base, path) as parent:
             return _look(parent, os.path.basename(path))
     except FileNotFoundError:
         return Look()
@@ -48,7 +48,7 @@ def look_at(base: str, path: str) -> Look:
 def write(base: str, path: str, body: bytes, runtime: Runtime, *, mode: int = 0o644) -> None:
     """Replace `path` with a file that has all of `body`, durably: readers see the old one or the new one. Raises RunctlError."""
     try:
-        with _parent(base, path) as parent:
+        with parent_of(base, path) as parent:
             _replace(parent, os.path.basename(path), body, runtime.nonce(), mode)
     except (OSError, ValueError) as error:
         raise _translated(f"can't write {path}", base, path, error) from error
@@ -57,7 +57,7 @@ def write(base: str, path: str, body: bytes, runtime: Runtime, *, mode: int = 0o
 def set_aside(base: str, path: str) -> str | None:
     """Rename what is there to `<path>.stale-N`, N the first that is free; the new path, or None where there is nothing."""
     try:
-        with _parent(base, path) as parent:
+        with parent_of(base, path) as parent:
             number = _rename(parent, os.path.basename(path))
     except FileNotFoundError:
         return None
@@ -67,8 +67,11 @@ def set_aside(base: str, path: str) -> str | None:
 
 
 @contextmanager
-def _parent(base: str, path: str) -> Iterator[int]:
-    """The directory that `path` lies in. Raises OSError, or ValueError for what can't be a path."""
+def parent_of(base: str, path: str) -> Iterator[int]:
+    """The directory that `path` lies in; below `base` no symbolic link is followed.
+
+    Raises OSError, or ValueError for what can't be a path.
+    """
     above = os.path.dirname(path)
     fd = os.open(above if os.path.isabs(path) else base, _DIRECTORY)
     try:

@@ -1,0 +1,172 @@
+"""README.md is what really happens: its sessions are run as they stand, its other commands are there."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.seaweed import S3
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+BUCKET = "my-checkpoints"
+PATIENCE = 60.0
+
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+INDENTED = re.compile(r"(?:(?<=\n\n)|\A)(?: {4}.*\n)+")
+VARYING = re.compile(r"\b(?!0 )\d+(?:\\\.\d+)? (?:s|min|B|KiB|MiB)\b")
+"""Ages and sizes, in an escaped pattern. None of either is as it stands."""
+
+
+@dataclass(frozen=True)
+class Step:
+    command: str
+    output: str
+
+    @property
+    def pattern(self) -> str:
+        escaped = re.sub(r"\\([ \n])", r"\1", re.escape(self.output))
+        return VARYING.sub(r"\\d+(?:\\.\\d+)? (?:s|min|B|KiB|MiB)", escaped)
+
+
+def steps(session: str) -> list[Step]:
+    """`$ ` begins a command, all else is what the one before it prints."""
+    first, *commands = re.split(r"^\$ ", session, flags=re.MULTILINE)
+    assert not first, f"output before any command: {first}"
+    return [Step(command, output) for command, _, output in (text.partition("\n") for text in commands)]
+
+
+SESSIONS = [steps(body) for kind, body in FENCE.findall(README) if kind == "console"]
+COMMANDS = [line.strip() for block in INDENTED.findall(FENCE.sub("", README)) for line in block.splitlines()]
+
+
+def clear(s3: S3) -> None:
+    client = s3.client()
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET):
+        for found in page.get("Contents", []):
+            client.delete_object(Bucket=BUCKET, Key=found["Key"])
+
+
+@pytest.fixture
+def env(s3: S3) -> Iterator[dict[str, str]]:
+    """As on a machine of AWS, with the package installed and the bucket there."""
+    client = s3.client()
+    with suppress(client.exceptions.BucketAlreadyExists, client.exceptions.BucketAlreadyOwnedByYou):
+        client.create_bucket(Bucket=BUCKET)
+    clear(s3)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    yield {**os.environ, **s3.env, "AWS_EC2_METADATA_DISABLED": "true", "PATH": path}
+    clear(s3)
+
+
+@pytest.mark.parametrize("session", SESSIONS, ids=lambda session: session[0].command)
+def test_the_session_is_real(session: list[Step], env: dict[str, str], tmp_path: Path) -> None:
+    for step in session:
+        if step.command.startswith("cat "):
+            (tmp_path / step.command.removeprefix("cat ")).write_text(step.output)
+    with ExitStack() as background:
+        for step in session:
+            if step.command.endswith("&"):
+                background.callback(end, start(step, env, tmp_path))
+            else:
+                follow(step, env, tmp_path)
+    assert "Traceback" not in "".join(path.read_text() for path in tmp_path.glob("*.log"))
+
+
+def start(step: Step, env: dict[str, str], folder: Path) -> subprocess.Popen[bytes]:
+    assert not step.output
+    return subprocess.Popen(["bash", "-c", f"exec {step.command.removesuffix('&')}"], env=env, cwd=folder)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    try:
+        assert process.poll() is None, "it ended by itself"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def follow(step: Step, env: dict[str, str], folder: Path) -> None:
+    """Run it and compare. Whoever asks for the status within the second looks again."""
+    limit = time.monotonic() + (PATIENCE if " status " in step.command else 0)
+    while True:
+        done = subprocess.run(
+            ["bash", "-c", step.command],
+            env=env,
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=PATIENCE,
+        )
+        if re.fullmatch(step.pattern, done.stdout) or time.monotonic() > limit:
+            break
+        time.sleep(0.1)
+    assert done.returncode == 0, done.stdout
+    assert re.fullmatch(step.pattern, done.stdout), f"$ {step.command}\n{done.stdout}\nREADME.md says:\n{step.output}"
+
+
+def test_every_block_is_one_that_is_run() -> None:
+    assert {kind for kind, _ in FENCE.findall(README)} == {"console"}
+    assert SESSIONS
+    assert [command for command in COMMANDS if not re.fullmatch(r"make [\w-]+", command)] == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_make_is_asked_for_is_there(command: str) -> None:
+    done = subprocess.run([*command.split(), "-n"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_pip_installs_is_whole(tmp_path: Path) -> None:
+    assert "`pip install .`" in README
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+        archive.extractall(tmp_path / "installed")
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    packages = {ROOT / path for path in settings["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]}
+    sources = {str(path.relative_to(package.parent)) for package in packages for path in package.rglob("*.py")}
+    assert sources == {name for name in names if name.endswith(".py")}
+    assert {name.partition("/")[0] for name in names} == {package.name for package in packages}
+
+    (entry_points,) = (tmp_path / "installed").glob("*.dist-info/entry_points.txt")
+    parser = configparser.ConfigParser()
+    parser.read(entry_points)
+    assert parser["console_scripts"]["runctl-agent"] == "runctl_agent.cli:main"
+    call = "from runctl_agent.cli import main; main()"
+    env = {**os.environ, "PYTHONPATH": str(tmp_path / "installed")}
+    told = subprocess.run([sys.executable, "-c", call, "--version"], env=env, check=True, capture_output=True, text=True)
+    assert told.stdout == f"runctl-agent {settings['project']['version']}\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "printed", "same"),
+    [
+        ("step 3 safe 1 s ago, 0 B behind", "step 3 safe 12 s ago, 0 B behind", True),
+        ("step 3 safe 1 s ago, 0 B behind", "step 3 safe 1 s ago, 5 B behind", False),
+        ("(step 3, 72.1 KiB, verified)", "(step 3, 900 B, verified)", True),
+        ("(step 3, 72.1 KiB, verified)", "(step 2, 72.1 KiB, verified)", False),
+        ("3 checkpoints committed", "2 checkpoints committed", False),
+    ],
+)
+def test_only_ages_and_sizes_may_differ(said: str, printed: str, *, same: bool) -> None:
+    assert bool(re.fullmatch(Step("", said).pattern, printed)) == same
