@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from dataclasses import asdict
 
 from .contract.malformed import Malformed
@@ -60,6 +59,8 @@ class Attendant:
         self._pid_seen = self._pid_seen or seen.pid_new
         if self._log_since is None and self._log.found():
             self._log_since = now
+        if self._log.problem:
+            problems.append(self._log.problem)
         self._tell(problems)
         self._keep()
         self.verdict = judge(self._evidence(seen), now, grace=self._spec.training.grace)
@@ -134,7 +135,7 @@ class Attendant:
 
     def _log_line(self) -> LogLine:
         training = self._spec.training
-        return LogLine(os.path.join(self._spec.workdir, training.log_file), training.complete_pattern)
+        return LogLine(training.log_file, training.complete_pattern, base=self._spec.workdir)
 
     def _keep(self) -> None:
         """So that an agent that comes back in the same attempt goes on with it."""

@@ -52,15 +52,15 @@ def parse_document(text: str, *, source: str, folder: str) -> Spec | SpecPointer
     return resolved
 
 
-def load_spec(path: str, runtime: Runtime) -> Spec:
-    """The spec in the file at `path`, read again every second for 10 s while it does not parse. Raises ConfigError."""
-    return _whole(load_document(path, runtime), path)
+def load_spec(path: str, runtime: Runtime, *, patience: int = PATIENCE) -> Spec:
+    """The spec in the file at `path`, read again every second, `patience` times, while it does not parse. Raises ConfigError."""
+    return _whole(load_document(path, runtime, patience=patience), path)
 
 
-def load_document(path: str, runtime: Runtime) -> Spec | SpecPointer:
+def load_document(path: str, runtime: Runtime, *, patience: int = PATIENCE) -> Spec | SpecPointer:
     """As `load_spec`, or the pointer to a spec that lies elsewhere."""
     folder = os.path.dirname(os.path.abspath(path))
-    for _ in range(PATIENCE):
+    for _ in range(patience):
         body = _read(path)
         try:
             return parse_document(_decoded(body, path), source=path, folder=folder)

@@ -101,7 +101,7 @@ def _until_told(signals: Signals, pipeline: Pipeline, config: str, runtime: Runt
 
 def _valid(config: str, runtime: Runtime) -> bool:
     try:
-        load_spec(config, runtime)
+        load_spec(config, runtime, patience=0)  # whoever signals has written it; the watchdog and SIGTERM don't wait
     except RunctlError as error:
         log.error("the run spec was not read again: %s", error.full)
         return False

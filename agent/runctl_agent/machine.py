@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import psutil
 
@@ -17,13 +17,13 @@ from .disk.lock import Locks, default_runtime_dir
 from .disk.stage import Stager
 from .disk.watch import DiskWatcher, Watcher
 from .ec2 import Ec2Tags
-from .errors import ConfigError, RunctlError, WrongStateError
-from .pipeline import Reached
+from .errors import ConfigError, ImdsUnavailable, RunctlError, WrongStateError
 from .publish import write_atomically
 from .records import Change, Instance, ProcessId
 from .runtime import Runtime
 from .store.journal import Journal
 from .store.s3 import S3Store
+from .surroundings import Reached
 from .training.imds import Imds
 from .training.trainer import LinuxProcesses
 
@@ -57,7 +57,14 @@ class Machine:
 
     def instance(self) -> Instance | None:
         """Who EC2 says we are; None outside EC2."""
-        return self._imds.identity(self.boot_id, self.boot_time)
+        instance = self._imds.identity(self.boot_id, self.boot_time)
+        if instance is None and on_ec2(os.environ):
+            raise ImdsUnavailable(
+                "the instance's identity is not known",
+                "this is an EC2 machine, and its metadata service does not answer",
+                "nothing to do: it is asked again; or set AWS_EC2_METADATA_DISABLED=true to run without tags",
+            )
+        return instance
 
     def store(self, instance: Instance | None) -> S3Store:
         # Where AWS_REGION is not set, the bucket is asked for in the instance's own region.
@@ -119,6 +126,17 @@ def places(spec: Spec) -> tuple[Destination, Keys]:
             f"the destination {spec.destination} can't be used", destination.reason, "correct destination in the run spec"
         )
     return destination, Keys(destination.prefix, spec.run)
+
+
+def on_ec2(environ: Mapping[str, str], vendor: str = "/sys/class/dmi/id/sys_vendor") -> bool:
+    """Whether the firmware says that this is EC2 ("Detect whether a host is an EC2 instance", Amazon EC2 User Guide)."""
+    if environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
+        return False
+    try:
+        with open(vendor, "rb") as file:
+            return file.read(64).strip() == b"Amazon EC2"
+    except OSError:
+        return False
 
 
 def host_name() -> str:

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
 
 from .attend import Attendant
 from .contract.keys import Keys
@@ -23,24 +21,22 @@ from .disk.lock import Locks
 from .disk.read import Reader
 from .disk.settle import Settler
 from .disk.stage import Stager
-from .disk.watch import Watcher
 from .errors import RunctlError
 from .gather import Gatherer
 from .intake import Intake
 from .lineage import Lineage
 from .publish import Publisher, TagPort
-from .records import Change, Held, Instance
+from .records import Held
 from .report import Facts, Report
 from .runtime import Event, Runtime, Task
 from .sender import Sender
 from .store.backoff import backoff
 from .store.commit import Committer
 from .store.journal import Journal, Row
-from .store.objects import ObjectStore
 from .store.upload import Uploader
-from .training.evidence import Verdict
+from .surroundings import Reached, Surroundings
+from .training.evidence import Outcome, Verdict
 from .training.state import refusal
-from .training.trainer import Processes
 
 log = logging.getLogger(__name__)
 
@@ -49,36 +45,6 @@ TICK = 0.25
 
 TELL = 1.0
 """Seconds between reports while the verdict stays the same."""
-
-
-@dataclass(frozen=True)
-class Reached:
-    """What is known once the network answered. `instance` is None outside EC2: then there are no tags."""
-
-    instance: Instance | None
-    name: str  # of the instance, else of the host: who writes epochs and manifests
-    store: ObjectStore
-    tags: TagPort | None
-
-
-class Surroundings(Protocol):
-    """The machine around the agent: what a simulation puts in the place of inotify, networks and processes."""
-
-    boot_id: str
-    boot_time: int
-
-    def watcher(self, sink: Callable[[Change], None]) -> Watcher: ...
-
-    def processes(self) -> Processes: ...
-
-    def reach(self) -> Reached:
-        """Identity and clients. Raises RunctlError while the network does not answer or refuses."""
-
-    def write_status(self, body: bytes) -> None:
-        """The local status file."""
-
-    def ready(self) -> None:
-        """Tell the service manager that the agent has recovered."""
 
 
 class Pipeline:
@@ -158,16 +124,17 @@ class Pipeline:
     # --- attend and report ---
 
     def _attend(self) -> None:
-        told, last, before = self._runtime.monotonic() - TELL, None, self.attendant.process
+        told, last, before = self._runtime.monotonic() - TELL, (Outcome.WAITING, -1), self.attendant.process
         while not self.stopping.is_set():
             self._recovered()
             verdict = self._look_at_training()
             if self.attendant.process != before:
                 self.report.process_began(another=before is not None)
                 before = self.attendant.process
-            if verdict != last or self._runtime.monotonic() - told >= TELL:
+            news = (verdict.outcome, self.sender.commits if self.sender is not None else 0)
+            if news != last or self._runtime.monotonic() - told >= TELL:
                 self.tell()
-                told, last = self._runtime.monotonic(), verdict
+                told, last = self._runtime.monotonic(), news
             self.stopping.wait(TICK)
 
     def _recovered(self) -> None:

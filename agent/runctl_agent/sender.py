@@ -72,6 +72,7 @@ class Sender:
         self.stopping = runtime.event()
         self.busy = False  # between taking a row and telling what became of it
         self.epoch = 0
+        self.commits = 0  # in this life
         self.fenced = ""
         self.refused = ""
         self.last_error = ""
@@ -159,6 +160,7 @@ class Sender:
         self._journal.committed(row.id, outcome.key, self._runtime.now())
         self._stager.release(row.staged)
         self._failures = 0
+        self.commits += 1
         self.refused = self.last_error = ""
         self.fenced = outcome.reason if outcome.fenced else ""
         if not manifest.complete:

@@ -15,11 +15,12 @@ from runctl_agent.contract.status import State, decode_state
 from runctl_agent.contract.tags import read as read_tags
 from runctl_agent.disk.stage import Stager
 from runctl_agent.disk.watch import Watcher
-from runctl_agent.pipeline import Pipeline, Reached
+from runctl_agent.pipeline import Pipeline
 from runctl_agent.publish import TagPort
 from runctl_agent.records import Change, Instance
 from runctl_agent.store.journal import Journal
 from runctl_agent.store.objects import ObjectStore
+from runctl_agent.surroundings import Reached
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.processes import BOOT, FakeProcesses
 from tests.fakes.tag_store import TagStore

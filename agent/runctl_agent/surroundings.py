@@ -1,0 +1,43 @@
+"""The machine around the agent, as a port: what a simulation puts in the place of inotify, networks and processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from .disk.watch import Watcher
+from .publish import TagPort
+from .records import Change, Instance
+from .store.objects import ObjectStore
+from .training.trainer import Processes
+
+
+@dataclass(frozen=True)
+class Reached:
+    """What is known once the network answered. `instance` is None outside EC2: then there are no tags."""
+
+    instance: Instance | None
+    name: str  # of the instance, else of the host: who writes epochs and manifests
+    store: ObjectStore
+    tags: TagPort | None
+
+
+class Surroundings(Protocol):
+    """What the pipeline asks of the machine."""
+
+    boot_id: str
+    boot_time: int
+
+    def watcher(self, sink: Callable[[Change], None]) -> Watcher: ...
+
+    def processes(self) -> Processes: ...
+
+    def reach(self) -> Reached:
+        """Identity and clients. Raises RunctlError while the network does not answer or refuses."""
+
+    def write_status(self, body: bytes) -> None:
+        """The local status file."""
+
+    def ready(self) -> None:
+        """Tell the service manager that the agent has recovered."""
