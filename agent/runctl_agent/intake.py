@@ -151,6 +151,8 @@ class Intake:
             raise
         if added is None:
             self._stager.release(staged)
+        else:
+            self._stager.journaled(staged)
 
     def _failed(self, candidate: Candidate, owed: Owed, error: RunctlError) -> None:
         if str(self.troubles.get(candidate)) != str(error):

@@ -91,14 +91,30 @@ class Machine:
             )
         # The nonce tells this life from one before it in the same process: SIGHUP starts anew without a new pid.
         self._owner = f"{own.pid}/{own.ticks}/{own.boot_id}/{self._runtime.nonce()}"
-        return Journal(
-            os.path.join(self._home(), "journal.db"), owner=self._owner, alive=self._owner_alive, lock=self._runtime.lock()
-        )
+        path = os.path.join(self._home(), "journal.db")
+        journal = Journal(path, owner=self._owner, alive=self._owner_alive, lock=self._runtime.lock())
+        try:
+            self._claim(journal)
+        except RunctlError:
+            journal.close()
+            raise
+        return journal
+
+    def _claim(self, journal: Journal) -> None:
+        """A journal goes with its destination from the first epoch on: what it has pending carries epochs of that place."""
+        known, own = journal.get("destination"), self.destination.url
+        if known is not None and known != own and journal.epoch() is not None:
+            pending = journal.behind().checkpoints
+            raise WrongStateError(
+                f"run {self._spec.run} can't go to {own}",
+                f"what this state directory knows of it belongs to {known}, {pending} pending checkpoints among that",
+                "give the run another name, or give another --state-dir",
+            )
+        journal.put("destination", own)
 
     def _home(self) -> str:
         """Where this run's journal and snapshots lie, apart from those of every other run with this state directory."""
-        key = hashlib.sha256(f"{self.destination.url}/{self._spec.run}".encode()).hexdigest()[:8]
-        return make_state_dir(os.path.join(self.state_dir, f"{self._spec.run}-{key}"))
+        return make_state_dir(os.path.join(self.state_dir, "runs", self._spec.run))
 
     def stager(self) -> Stager:
         roots = [watched.path for watched in self._spec.checkpoints]

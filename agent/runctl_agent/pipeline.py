@@ -87,14 +87,11 @@ class Pipeline:
     def start(self) -> None:
         self._watcher_starts()
         if not self._journal.recreated:  # a new journal does not know what staging still holds: that is left for people
-            self._stager.sweep(self._staged)
+            self._stager.sweep(self._journal.directories)
         self._tasks.append(self._runtime.spawn("gather", self.gatherer.run))
         self._tasks.append(self._runtime.spawn("publish", self.publisher.run))
         self._tasks.append(self._runtime.spawn("attend", self._attend))
         self._tasks.append(self._runtime.spawn("send", self._send))
-
-    def _staged(self) -> set[str]:
-        return {row.staged.directory for row in self._journal.pending().rows}
 
     def stop(self) -> None:
         self.stopping.set()

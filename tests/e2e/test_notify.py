@@ -39,7 +39,7 @@ def watched(tmp_path: Path) -> Path:
 
 def staged(agent: Agent) -> int:
     """Checkpoints in the journal, as another process finds them."""
-    (path,) = agent.state_dir.glob("*/journal.db")
+    (path,) = agent.state_dir.glob("runs/*/journal.db")
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as journal:
         return int(journal.execute("SELECT count(*) FROM rows").fetchone()[0])
 
