@@ -6,15 +6,13 @@ from dataclasses import dataclass
 
 from .contract.spec import Spec
 from .errors import RunctlError, TimedOutError
-from .lineage import Lineage
 from .machine import Machine
-from .pipeline import forget, gatherer_of
+from .pipeline import gatherer_of, sender_of
 from .runtime import Runtime
 from .sender import Sender
 from .store.commit import Committer
 from .store.journal import Journal
 from .store.rows import Newest
-from .store.upload import Uploader
 
 LOOK = 0.1
 
@@ -48,28 +46,19 @@ class Flush:
         self._gather()
         reached = self._machine.reach()
         committer = Committer(reached.store, self._machine.keys, self._runtime, self._spec.run, reached.name)
-        lineage = Lineage(
+        sender = sender_of(
             self._runtime,
-            self._journal,
-            committer,
-            reached.name,
-            self._machine.boot_id,
-            backlog=lambda: self._gatherer.backlog,
-            trainer=lambda: None,
-        )
-        uploader = Uploader(reached.store, self._journal, self._machine.keys, self._runtime)
-        sender = Sender(
-            self._runtime,
-            self._spec.run,
-            reached.name,
+            self._spec,
+            self._machine.keys,
             self._journal,
             self._stager,
             self._locks,
-            uploader,
+            reached,
             committer,
-            lineage,
-            self._filled,
-            lambda row: forget(self._gatherer, row),
+            self._gatherer,
+            boot_id=self._machine.boot_id,
+            trainer=lambda: None,
+            filled=self._filled,
         )
         self._send(sender, wait=wait)
         return self._flushed(sender)

@@ -23,6 +23,9 @@ Candidate = tuple[str, str]
 RETRY = 5.0
 """Seconds until what could not be staged is tried again."""
 
+TOLD = 120.0
+"""Seconds for which it stays told that something was let go, so that it reaches the tags."""
+
 
 @dataclass
 class Owed:
@@ -49,6 +52,7 @@ class Intake:
         self._let_go: set[Candidate] = set()
         self.troubles: dict[Candidate, RunctlError] = {}
         self.disk_full = ""
+        self._told_until = 0.0
 
     @property
     def quiet(self) -> bool:
@@ -108,7 +112,8 @@ class Intake:
             )
             return []
         again, self._let_go = sorted(self._let_go), set()
-        if not again and not any(isinstance(error, DiskShort) for error in self.troubles.values()):
+        troubled = again or any(isinstance(error, DiskShort) for error in self.troubles.values())
+        if not troubled and self._runtime.monotonic() >= self._told_until:
             self.disk_full = ""
         return again
 
@@ -173,6 +178,7 @@ class Intake:
             self._stager.release(row.staged)
             self._let_go.add((row.staged.finished.root, row.staged.finished.name))
             self.disk_full = f"{row.staged.finished.name} was let go before it was sent: less than staging.keep_free was free"
+            self._told_until = self._runtime.monotonic() + TOLD
             log.warning("%s", self.disk_full)
             return True
         return False

@@ -26,7 +26,7 @@ from .gather import Gatherer
 from .intake import Intake
 from .lineage import Lineage
 from .publish import Publisher, TagPort
-from .records import Held
+from .records import Held, ProcessId
 from .report import Facts, Report
 from .runtime import Event, Runtime, Task
 from .sender import Sender
@@ -201,7 +201,20 @@ class Pipeline:
             if self.stopping.is_set():
                 return
         committer = Committer(reached.store, self.keys, self._runtime, self._spec.run, reached.name)
-        self.sender = self._make_sender(reached, committer)
+        self.sender = sender_of(
+            self._runtime,
+            self._spec,
+            self.keys,
+            self._journal,
+            self._stager,
+            self._locks,
+            reached,
+            committer,
+            self.gatherer,
+            boot_id=self._around.boot_id,
+            trainer=lambda: self.attendant.process,
+            filled=self._filled,
+        )
         self._republish(reached, committer, self.sender)
         if not self.stopping.is_set():
             self.sender.run()
@@ -222,31 +235,6 @@ class Pipeline:
                 self.unreached = None
                 return reached
         return None
-
-    def _make_sender(self, reached: Reached, committer: Committer) -> Sender:
-        lineage = Lineage(
-            self._runtime,
-            self._journal,
-            committer,
-            reached.name,
-            self._around.boot_id,
-            backlog=lambda: self.gatherer.backlog,
-            trainer=lambda: self.attendant.process,
-        )
-        uploader = Uploader(reached.store, self._journal, self.keys, self._runtime)
-        return Sender(
-            self._runtime,
-            self._spec.run,
-            reached.name,
-            self._journal,
-            self._stager,
-            self._locks,
-            uploader,
-            committer,
-            lineage,
-            self._filled,
-            lambda row: forget(self.gatherer, row),
-        )
 
     # --- publish ---
 
@@ -285,7 +273,28 @@ def gatherer_of(runtime: Runtime, spec: Spec, stager: Stager, locks: Locks, jour
     return Gatherer(runtime, readers, Settler(spec.settle), intake, journal, filled, settle=spec.settle)
 
 
-def forget(gatherer: Gatherer, row: Row) -> None:
-    """A row was dropped: what lies under its name is read again. Only a rewriting in place changes what a link holds."""
-    finished = row.staged.finished
-    gatherer.forget(finished.root, finished.name, rewritten=any(file.held is Held.LINK for file in row.staged.files))
+def sender_of(
+    runtime: Runtime,
+    spec: Spec,
+    keys: Keys,
+    journal: Journal,
+    stager: Stager,
+    locks: Locks,
+    reached: Reached,
+    committer: Committer,
+    gatherer: Gatherer,
+    *,
+    boot_id: str,
+    trainer: Callable[[], ProcessId | None],
+    filled: Event,
+) -> Sender:
+    """The second half of the way, for the daemon and for `flush`."""
+
+    def dropped(row: Row) -> None:
+        # Read again. Only a rewriting in place changes what a link holds.
+        finished = row.staged.finished
+        gatherer.forget(finished.root, finished.name, rewritten=any(file.held is Held.LINK for file in row.staged.files))
+
+    lineage = Lineage(runtime, journal, committer, reached.name, boot_id, backlog=lambda: gatherer.backlog, trainer=trainer)
+    uploader = Uploader(reached.store, journal, keys, runtime)
+    return Sender(runtime, spec.run, reached.name, journal, stager, locks, uploader, committer, lineage, filled, dropped)
