@@ -82,8 +82,6 @@ class Pipeline:
         self._watcher = around.watcher(self.gatherer.sink)
         self._tasks: list[Task] = []
 
-    # --- from start to stop ---
-
     def start(self) -> None:
         self._watcher_starts()
         if not self._journal.recreated:  # a new journal does not know what staging still holds: that is left for people
@@ -117,8 +115,6 @@ class Pipeline:
         for watched in self._spec.checkpoints:
             self._watcher.watch(watched.path)
         self._watcher.start()
-
-    # --- attend and report ---
 
     def _attend(self) -> None:
         told, last, before = self._runtime.monotonic() - TELL, (Outcome.WAITING, -1), self.attendant.process
@@ -191,12 +187,12 @@ class Pipeline:
         denied = [problem.error for problem in self.publisher.problems() if problem.denied]
         return refusal(denied[0]) if denied else self.gatherer.refused
 
-    # --- send ---
-
     def _send(self) -> None:
         reached = self._reach()
         if reached is None:
             return
+        where = f"instance {reached.instance.id}" if reached.instance is not None else "outside EC2: no tags are posted"
+        log.info("S3 answers; this is %s", where)
         while not self.gatherer.recovered.wait(TELL):
             if self.stopping.is_set():
                 return
@@ -235,8 +231,6 @@ class Pipeline:
                 self.unreached = None
                 return reached
         return None
-
-    # --- publish ---
 
     def _publisher(self, tags: TagPort | None, status: Callable[[bytes], None] | None, instance: str = "") -> Publisher:
         return Publisher(
