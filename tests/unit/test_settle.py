@@ -80,6 +80,26 @@ def test_a_file_that_proves_itself_goes_at_once(settler: Settler) -> None:
     assert settler.unfinished() == []
 
 
+def test_a_close_told_before_the_writer_is_counted_out_is_looked_at_again_at_once(settler: Settler) -> None:
+    settler.hint(Change(ROOT, "last.pt", Hinted.CLOSED), at(0.0))
+    settler.observe(look("last.pt", file("last.pt", writer=Writer.OPEN)), at(0.0))
+    assert settler.finished(at(0.0)) == []
+    assert settler.next_look(at(0.0)) == pytest.approx(1000.01)
+    settler.observe(last(), at(0.01))
+    assert names(settler.finished(at(0.01))) == ["last.pt"]
+
+
+def test_a_writer_that_stays_after_a_close_is_asked_more_and_more_seldom(settler: Settler) -> None:
+    settler.hint(Change(ROOT, "last.pt", Hinted.CLOSED), at(0.0))
+    now, looks = 0.0, 0
+    while now < 60:
+        settler.observe(look("last.pt", file("last.pt", writer=Writer.OPEN)), at(now))
+        due = settler.next_look(at(now))
+        assert due is not None
+        now, looks = due - 1000, looks + 1
+    assert looks < 45  # every 2 s, and a few at first
+
+
 def test_an_mtime_ahead_by_a_rounding_is_young_and_not_far_in_the_future(settler: Settler) -> None:
     settler.observe(last(0.0000005), at(0.0))
     assert settler.finished(at(0.0)) == []

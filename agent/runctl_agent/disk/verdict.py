@@ -18,6 +18,9 @@ from . import kinds
 RECHECK = 0.25
 """Seconds, the least between two looks at something that others hold; more where `settle` is more."""
 
+_MOMENT = 0.01
+"""Seconds for a writer that has closed to be gone."""
+
 _SLOW_REMOVAL = 10
 """Times the quiet time, before a tree that lost files is believed to keep the rest: unlinking large files takes seconds."""
 
@@ -97,10 +100,19 @@ def judge(c: Candidate, pace: Pace, around: Surroundings, *, ended: bool) -> Ver
     if quiet and (ended or not flaw):
         return Verdict(finished=True, complete=not flaw)
     if held:
-        return _waits(held, c.seen.mono + pace.recheck)
+        return _waits(held, c.seen.mono + _patience(c, reading, pace))
     if flaw:
         return _waits(flaw, None if quiet else c.since + needed)
     return _waits(f"it has not been quiet for {needed:g} s", min(c.since + needed, _aged_at(c, reading, pace)))
+
+
+def _patience(c: Candidate, reading: Reading, pace: Pace) -> float:
+    """Seconds until what is held is looked at again. The kernel tells of a close before it counts the writer out (__fput in
+    fs/file_table.c): what was closed by the last event is free in a moment, unless another writer has it open."""
+    held = [f for f in reading.files if f.writer is Writer.OPEN]
+    if reading.trainer_lock or any(c.closed.get(f.path) != f.id for f in held):
+        return pace.recheck
+    return min(max(_MOMENT, c.seen.mono - c.since), pace.recheck)
 
 
 def _aged_at(c: Candidate, reading: Reading, pace: Pace) -> float:
