@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
@@ -18,7 +19,7 @@ from . import __version__
 from .contract.malformed import Malformed
 from .contract.status import State, decode_state, plain_state
 from .contract.summary import age, size
-from .errors import NotFoundError, RunctlError, WrongStateError
+from .errors import NotFoundError, RunctlError, UsageError, WrongStateError
 
 if TYPE_CHECKING:
     from .contract.spec import Spec
@@ -50,6 +51,8 @@ def main() -> None:
     except RunctlError as error:
         _say(error.full, err=True)
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -70,6 +73,8 @@ def _root(version: Annotated[bool, typer.Option("--version", callback=_version, 
 def run(config: Config = CONFIG, state_dir: StateDir = "") -> None:
     """The daemon."""
     arguments = ["--config", os.path.abspath(config), "--state-dir", _state_dir(state_dir)]
+    # Until the daemon has its own handler an interrupt would be a traceback; what is ignored stays so over execv.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # In the same process, but without the command line's libraries: the daemon shares the machine with a training.
     os.execv(sys.executable, [sys.executable, "-P", "-m", "runctl_agent.daemon", *arguments])  # noqa: S606 - no shell is wanted
 
@@ -79,6 +84,12 @@ def exec_(context: typer.Context, config: Config = CONFIG, state_dir: StateDir =
     """Run the command after `--` with pid file and exit record."""
     from .training.exec import run_exec
 
+    if context.args and context.args[0].startswith("-"):
+        raise UsageError(
+            f"exec has no option {context.args[0]}",
+            "what it runs stands after --",
+            "runctl-agent exec [--config FILE] -- python train.py",
+        )
     spec = _spec(config)
     training = spec.training
     code = run_exec(
@@ -107,7 +118,11 @@ def status(config: Config = CONFIG, state_dir: StateDir = "", as_json: Json = Fa
         raise WrongStateError(f"{path} can't be read", error.strerror or str(error), "give another --state-dir") from error
     if isinstance(state, Malformed):
         raise WrongStateError(f"{path} is no status", state.reason, f"remove it; the agent writes it anew: rm '{path}'")
-    _say(json.dumps(plain_state(state)) if as_json else _described(state))
+    if config != CONFIG and (run_name := _spec(config).run) != state.run:
+        raise WrongStateError(
+            f"{path} is of run {state.run}, not {run_name}", "its agent wrote it last", "give that run's --state-dir"
+        )
+    _say(json.dumps(plain_state(state)) if as_json else _described(state, _now(), agent=_agent_runs(path)))
 
 
 @app.command()
@@ -197,7 +212,7 @@ def _spec(path: str) -> Spec:
     from .config import load_spec
     from .runtime import ThreadRuntime
 
-    return load_spec(path, ThreadRuntime())
+    return load_spec(path, ThreadRuntime(), patience=0)  # who types a command need not wait for a file being written
 
 
 def _state_dir(given: str) -> str:
@@ -228,8 +243,30 @@ def _log_warnings() -> None:
     logs.begin(logging.ERROR)
 
 
-def _described(state: State) -> str:
-    now = state.heartbeat
+def _now() -> int:
+    from .runtime import ThreadRuntime
+
+    return int(ThreadRuntime().now())
+
+
+def _agent_runs(status_file: str) -> bool:
+    """Whether an agent has the state directory: the daemon holds its lock as long as it lives."""
+    import fcntl
+
+    try:
+        fd = os.open(os.path.join(os.path.dirname(status_file), "daemon.lock"), os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def _described(state: State, now: int, *, agent: bool) -> str:
     head = f"{state.run}: {state.phase.value}"
     if state.exit_code is not None:
         head += f", exit code {state.exit_code}"
@@ -237,6 +274,10 @@ def _described(state: State) -> str:
     lines += [f"  {condition.name.value}: {condition.message}" for condition in state.conditions]
     if state.error:
         lines.append(f"  last error: {state.error}")
+    if not agent:
+        lines.append(
+            f"  no agent is running: this is as of {age(max(0, now - state.heartbeat))} ago; to start it: runctl-agent run"
+        )
     return "\n".join(lines)
 
 

@@ -122,7 +122,7 @@ class _only_one:  # noqa: N801 - reads as the statement it is used in
             raise WrongStateError(
                 "another agent is running with this state directory",
                 f"{self._path} is locked",
-                "stop it first (systemctl stop runctl-agent), or give another --state-dir",
+                "stop it first: systemctl stop runctl-agent, or kill it (another --state-dir is for another run)",
             ) from None
 
     def __exit__(self, *_: object) -> None:

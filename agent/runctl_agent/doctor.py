@@ -204,7 +204,7 @@ class Doctor:
     def _space(self, path: str) -> str:
         disk = os.statvfs(path)
         free = size(disk.f_bavail * disk.f_frsize)
-        short = Stager(self._machine.state_dir, keep_free=self._spec.staging.keep_free).short_by(path)
+        short = Stager(self._machine.home(), keep_free=self._spec.staging.keep_free).short_by(path)
         if short:
             raise WrongStateError(
                 f"the disk of {path} is {size(short)} short of staging.keep_free",
@@ -249,7 +249,7 @@ class Doctor:
         return f"{found} checkpoint{'' if found == 1 else 's'}{polled}"
 
     def _holds(self, root: str) -> str:
-        held, place = try_to_hold(root, self._machine.state_dir, self._roots)
+        held, place = try_to_hold(root, self._machine.home(), self._roots)
         return f"{HOLDS[held]}{f', in {place}' if place else ''}"
 
 

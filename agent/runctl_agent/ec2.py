@@ -94,7 +94,7 @@ class Ec2Tags:
         if isinstance(error, ClientError):
             return self._answered(what, action, error)
         if isinstance(error, NoCredentialsError | PartialCredentialsError):
-            return TagsRefused(what, str(error), "attach an instance profile with the policy of `runctl iam agent`")
+            return TagsRefused(what, str(error), "attach an instance profile that allows ec2:CreateTags on its own instance")
         return TagsUnavailable(what, str(error), f"check the route to the EC2 endpoint of {self._instance.region}")
 
     def _answered(self, what: str, action: str, error: ClientError) -> TagError:
@@ -113,7 +113,7 @@ class Ec2Tags:
 
     def _mend(self, action: str, code: str) -> str:
         if code in DENIED:
-            return f"allow the instance's role {action} on its own instance: `runctl iam agent` prints the policy"
+            return f"allow the instance's role {action} on its own instance, in the policy of its instance profile"
         if code in CREDENTIALS:
             return f"check the instance profile of {self._instance.id} and its role's trust policy"
         if code == "RequestExpired":

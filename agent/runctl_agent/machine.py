@@ -91,7 +91,7 @@ class Machine:
             )
         # The nonce tells this life from one before it in the same process: SIGHUP starts anew without a new pid.
         self._owner = f"{own.pid}/{own.ticks}/{own.boot_id}/{self._runtime.nonce()}"
-        path = os.path.join(self._home(), "journal.db")
+        path = os.path.join(self.home(), "journal.db")
         journal = Journal(path, owner=self._owner, alive=self._owner_alive, lock=self._runtime.lock())
         try:
             self._claim(journal)
@@ -112,13 +112,13 @@ class Machine:
             )
         journal.put("destination", own)
 
-    def _home(self) -> str:
+    def home(self) -> str:
         """Where this run's journal and snapshots lie, apart from those of every other run with this state directory."""
         return make_state_dir(os.path.join(self.state_dir, "runs", self._spec.run))
 
     def stager(self) -> Stager:
         roots = [watched.path for watched in self._spec.checkpoints]
-        return Stager(self._home(), keep_free=self._spec.staging.keep_free, roots=roots)
+        return Stager(self.home(), keep_free=self._spec.staging.keep_free, roots=roots)
 
     def locks(self) -> Locks:
         runtime_dir = default_runtime_dir(self.state_dir, uid=os.geteuid(), environ=os.environ)

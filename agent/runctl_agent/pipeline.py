@@ -123,6 +123,7 @@ class Pipeline:
             verdict = self._look_at_training()
             if self.attendant.process != before:
                 self.report.process_began(another=before is not None)
+                self._filled.set()  # its epoch is taken at once, before its first checkpoint
                 before = self.attendant.process
             news = (verdict.outcome, self.sender.commits if self.sender is not None else 0)
             if news != last or self._runtime.monotonic() - told >= TELL:

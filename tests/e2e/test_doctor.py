@@ -69,7 +69,7 @@ def test_all_is_well(tmp_path: Path, s3: S3, watched: Path) -> None:
     assert not s3.client().list_multipart_uploads(Bucket=s3.bucket, Prefix=s3.prefix).get("Uploads")
     assert (sorted(os.listdir(watched)), os.stat(watched).st_mtime_ns) == before
     assert os.stat(watched / "model.pt").st_nlink == 1
-    assert os.listdir(agent.state_dir / "staging") == []
+    assert [os.listdir(staging) for staging in agent.state_dir.rglob("staging")] == [[]]
     assert "daemon.lock" not in os.listdir(agent.state_dir)
 
 

@@ -65,3 +65,28 @@ def test_a_file_that_is_no_status(tmp_path: Path, s3: S3, watched: Path, body: b
     assert (done.returncode, done.stdout) == (6, "")
     assert "is no status: " in done.stderr
     assert "mend: " in done.stderr
+
+
+def test_an_agent_that_is_gone_is_not_shown_as_alive(s3: S3, tmp_path: Path) -> None:
+    agent = Agent(tmp_path, s3, checkpoints=tmp_path / "work" / "checkpoints", settle="300ms")
+    with agent.running():
+        assert "no agent is running" not in agent.command("status").stdout
+    assert "no agent is running: this is as of" in agent.command("status").stdout
+
+
+def test_the_status_of_another_run_is_refused(s3: S3, tmp_path: Path) -> None:
+    agent = Agent(tmp_path, s3, checkpoints=tmp_path / "work" / "checkpoints", settle="300ms")
+    with agent.running():
+        pass
+    agent.config.write_text(agent.config.read_text().replace(f"run: {agent.run}", "run: another"))
+    refused = agent.command("status", check=False)
+    assert refused.returncode == 6
+    assert f"is of run {agent.run}, not another" in refused.stderr
+
+
+def test_exec_refuses_an_option_that_it_does_not_have(s3: S3, tmp_path: Path) -> None:
+    agent = Agent(tmp_path, s3, checkpoints=tmp_path / "work" / "checkpoints")
+    refused = agent.command("exec", "--statedir", "x", "--", "true", check=False)
+    assert refused.returncode == 2
+    assert "exec has no option --statedir" in refused.stderr
+    assert not (agent.workdir / "training_exit_code.txt").exists()

@@ -138,7 +138,7 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Answers]]:
     [
         (503, "RequestLimitExceeded", TagsThrottled, "backs off"),
         (400, "Throttling", TagsThrottled, "backs off"),
-        (403, "UnauthorizedOperation", TagsRefused, "{action} on its own instance: `runctl iam agent`"),
+        (403, "UnauthorizedOperation", TagsRefused, "{action} on its own instance, in the policy"),
         (401, "AuthFailure", TagsRefused, "instance profile"),
         (400, "ExpiredToken", TagsRefused, "instance profile"),
         (400, "RequestExpired", TagsRefused, "clock"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 CREDENTIALS = (
-    "attach an instance profile with the policy of `runctl iam agent`, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; "
+    "attach an instance profile that may use the bucket, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or correct them; "
     "`aws sts get-caller-identity` shows which credentials are used"
 )
 EXPIRED = (
@@ -42,7 +42,7 @@ def denied(operation: str, bucket: str, key: str) -> str:
     mend = f"allow {actions} on {resource}"
     if operation in READS:
         mend += f", and s3:ListBucket on arn:aws:s3:::{bucket}, without which a missing object reads as denied"
-    return f"{mend}: `runctl iam agent` prints the policy"
+    return f"{mend}, in the policy of the role or user in use"
 
 
 def no_bucket(bucket: str, region: str) -> str:
