@@ -15,7 +15,7 @@ check: $(VENV)/.installed  ## ruff, format, mypy strict on code and tests, the l
 	$(BIN)/lint-imports
 
 e2e-trainers: $(VENV)/.trainers  ## torch, transformers, Lightning and DCP train on the CPU, and resume
-	$(BIN)/pytest -n 2 tests/e2e/trainers
+	$(BIN)/pytest -n 2 -rP --show-capture=stdout tests/e2e/trainers
 
 bench: $(VENV)/.installed  ## from the closed file to the first byte of its upload, by format
 	$(BIN)/python -m bench.settle

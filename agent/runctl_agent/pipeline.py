@@ -43,6 +43,8 @@ log = logging.getLogger(__name__)
 TICK = 0.25
 """Seconds between looks at the trainer and its markers."""
 
+NOT_STARTED = "training.command is not started by this version: start it with runctl-agent exec -- COMMAND"
+
 TELL = 1.0
 """Seconds between reports while the verdict stays the same."""
 
@@ -163,6 +165,8 @@ class Pipeline:
         sender, gatherer = self.sender, self.gatherer
         unreached = self.unreached
         troubles = gatherer.problems()
+        if self._spec.training.command:
+            troubles.append(NOT_STARTED)
         if self._untold is not None:
             troubles.append(str(self._untold))
         busy = sender is not None and sender.busy  # asked first: what it drops is the gatherer's before it says so
