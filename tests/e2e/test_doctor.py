@@ -169,8 +169,8 @@ def test_on_an_instance_its_tags_are_tried_and_not_written(tmp_path: Path, s3: S
     assert findings["identity"]["text"] == "i-0aaaaaaaaaaaaaaaa (g5.xlarge in us-east-1a)"
     assert findings["tags"]["text"] == "may be written and read on i-0aaaaaaaaaaaaaaaa"
     with closing(session.client("ec2", endpoint_url=moto_s3.endpoint)) as ec2:
-        own = [{"Name": "resource-id", "Values": ["i-0aaaaaaaaaaaaaaaa"]}]  # the server is shared with other tests
-        assert ec2.describe_tags(Filters=own)["Tags"] == []
+        # The server is shared with other tests.
+        assert ec2.describe_tags(Filters=[{"Name": "resource-id", "Values": ["i-0aaaaaaaaaaaaaaaa"]}])["Tags"] == []
 
 
 def test_tags_that_may_not_be_written(tmp_path: Path, s3: S3, watched: Path, imds: str) -> None:
