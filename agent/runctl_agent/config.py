@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import yaml
 
+from .account import account
 from .contract.document import show
 from .contract.settings import Mistake
 from .contract.spec import Spec, SpecPointer, check_pointer, check_spec, is_pointer
@@ -17,6 +18,9 @@ from .runtime import Runtime
 
 LARGEST = 2**20
 """Bytes of a spec file."""
+
+SYSTEM = "/etc/runctl"
+"""Where an instance's own spec lies: no place for a training to work in."""
 
 PATIENCE = 10
 """Seconds for which a spec that does not parse may still be being written (cloud-init does not write atomically)."""
@@ -177,6 +181,8 @@ class _Document:
 
 
 def _resolved(spec: Spec, folder: str) -> Spec:
+    if not spec.workdir and (spec.training.code or folder == SYSTEM):
+        folder = os.path.join(account(spec.training.user).home, spec.run)
     workdir = os.path.normpath(os.path.join(folder, spec.workdir))
     watched = tuple(replace(w, path=os.path.normpath(os.path.join(workdir, w.path))) for w in spec.checkpoints)
     return replace(spec, workdir=workdir, checkpoints=watched)

@@ -7,9 +7,8 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 
-import psutil
-
 from . import notify
+from .boot import boot_time
 from .contract.keys import Destination, Keys, parse_destination
 from .contract.malformed import Malformed
 from .contract.spec import Spec
@@ -37,7 +36,7 @@ class Machine:
         self._processes = LinuxProcesses()
         self.state_dir = state_dir
         self.boot_id = self._processes.boot_id
-        self.boot_time = int(psutil.boot_time())
+        self.boot_time = boot_time()
         self.destination, self.keys = places(spec)
         self._imds = Imds()
         self._owner = ""

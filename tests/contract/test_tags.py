@@ -17,7 +17,7 @@ from runctl_agent.contract import tags
 from runctl_agent.contract.malformed import Malformed
 from runctl_agent.contract.phases import Condition, ConditionName, Phase
 from runctl_agent.contract.status import State
-from runctl_agent.contract.tags import AGENT_KEYS, CONTROLLER_KEYS, SLOT_KEYS, all_keys, decode_slot, encode, read
+from runctl_agent.contract.tags import AGENT_KEYS, CONTROLLER_KEYS, SLACK, SLOT_KEYS, all_keys, decode_slot, encode, read
 
 from .strategies import RELAXED, json_values, states, times
 from .test_status import EXAMPLE
@@ -254,6 +254,18 @@ def test_a_document_of_another_instance_is_another_life() -> None:
     found = read(encode(EXAMPLE, "a", NOW), instance="i-0fedcba9876543210", launch_time=None)
     assert found.another_life
     assert found.state == EXAMPLE
+
+
+def test_stop_and_start_within_the_slack_is_told_by_what_was_posted_before_the_launch() -> None:
+    """Every stop and start within SLACK seconds: the life before always ends before the launch, this one posts after it."""
+    for ran in range(1, SLACK + 1, 7):
+        for rested in range(0, SLACK, 7):
+            launched = EXAMPLE.boot_time + ran + rested
+            before = replace(EXAMPLE, phase=Phase.STOPPED, heartbeat=EXAMPLE.boot_time + ran)
+            after = replace(EXAMPLE, boot_time=launched, heartbeat=launched + 1)
+            old = read(encode(before, "a", NOW), instance=EXAMPLE.instance, launch_time=launched)
+            new = read(encode(after, "a", NOW), instance=EXAMPLE.instance, launch_time=launched)
+            assert (old.another_life, new.another_life) == (True, False)
 
 
 @pytest.mark.parametrize(("after", "another"), [(-1000, False), (0, False), (60, False), (61, True)])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import pwd
+
 import pytest
 
 from runctl_agent.config import parse_document, parse_spec
@@ -66,7 +69,7 @@ isolate_credentials: true
 
 
 def parse(text: str) -> Spec:
-    return parse_spec(text, source="run.yaml", folder="/etc/runctl")
+    return parse_spec(text, source="run.yaml", folder="/srv/gpt2")
 
 
 def mistakes(text: str) -> list[str]:
@@ -111,15 +114,26 @@ def test_everything_that_a_spec_can_say() -> None:
     )
 
 
+def test_on_an_instance_it_works_in_the_home_of_the_trainings_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    me = pwd.getpwuid(os.geteuid()).pw_name
+    own = parse_spec(LEAST + f"training: {{user: {me}}}\n", source="run.yaml", folder="/etc/runctl")
+    with_code = parse(LEAST + f"training: {{user: {me}, code: 's3://bucket/code/0a.tar.gz'}}\n")
+    assert own.workdir == with_code.workdir == "/home/me/gpt2"
+    assert own.checkpoints == (Watched("/home/me/gpt2/checkpoints"),)
+    named = LEAST + f"workdir: /data\ntraining: {{user: {me}, code: 's3://bucket/code/0a.tar.gz'}}\n"
+    assert parse(named).workdir == "/data"
+
+
 def test_the_least_that_a_spec_must_say() -> None:
-    expected = Spec("gpt2", "s3://bucket/prefix", (Watched("/etc/runctl/checkpoints"),), workdir="/etc/runctl")
+    expected = Spec("gpt2", "s3://bucket/prefix", (Watched("/srv/gpt2/checkpoints"),), workdir="/srv/gpt2")
     assert parse(LEAST) == expected
     assert parse(LEAST + "training:\n") == expected  # a section with nothing in it
 
 
 @pytest.mark.parametrize(
     ("workdir", "path", "watched"),
-    [("work", "out", "/etc/runctl/work/out"), ("/w", "../out", "/out"), ("/w", "/out/./x/", "/out/x"), ("..", ".", "/etc")],
+    [("work", "out", "/srv/gpt2/work/out"), ("/w", "../out", "/out"), ("/w", "/out/./x/", "/out/x"), ("..", ".", "/srv")],
 )
 def test_relative_paths_start_at_the_workdir_and_that_at_the_folder(workdir: str, path: str, watched: str) -> None:
     assert parse(LEAST.replace("checkpoints}", f"{path}}}") + f"workdir: {workdir}\n").checkpoints[0].path == watched

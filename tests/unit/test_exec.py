@@ -40,7 +40,7 @@ def test_the_exit_code_is_returned_written_and_recorded(wrapped: Wrapped, code: 
     assert record.peak_rss > 100_000
     assert 0 < record.start <= record.end
     assert wrapped.names() == ["training.pid", "training_exit_code.txt"]
-    assert sorted(os.listdir(wrapped.state_dir)) == ["exec-gpt2.json", "exit-gpt2.json"]
+    assert sorted(os.listdir(wrapped.state_dir)) == ["exec-gpt2.json", "exec-gpt2.lock", "exit-gpt2.json"]
 
 
 def test_the_record_has_the_names_of_the_design(wrapped: Wrapped) -> None:

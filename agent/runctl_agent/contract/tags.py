@@ -123,7 +123,9 @@ def decode_hint(value: object) -> Hint | Malformed:
 def read(tags: Mapping[str, object], *, instance: str | None, launch_time: int | None) -> Posted:
     """The newest state that proves itself: of this life if there is one, else another's, shown as such.
 
-    This life is that of `instance`, launched at `launch_time` (seconds since the epoch); None where that is not known.
+    This life is that of `instance`, launched at `launch_time` (seconds since the epoch); None where that is not known. It
+    begins at the launch: what booted more than SLACK before it, or was posted before it, is another's, so that after a
+    quick stop and start the end of the life before is not taken for an end of this one.
     """
     plain = {key: value for key in PLAIN_KEYS if isinstance(value := tags.get(key), str)}
     slots = {slot: decode_slot(tags, slot) for slot in SLOTS}
@@ -161,7 +163,7 @@ def _unproven(tags: Mapping[str, object], slots: Mapping[str, State | Malformed]
 def _is_of(state: State, instance: str | None, launch_time: int | None) -> bool:
     if instance is not None and state.instance != instance:
         return False
-    return launch_time is None or state.boot_time >= launch_time - SLACK
+    return launch_time is None or (state.boot_time >= launch_time - SLACK and state.heartbeat > launch_time)
 
 
 def _chunks(tags: Mapping[str, object], slot: str) -> list[str]:

@@ -15,6 +15,7 @@ from types import TracebackType
 
 from filelock import BaseFileLock, FileLock, Timeout
 
+from runctl_agent.boot import boot_id as this_boot
 from runctl_agent.errors import WrongStateError
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,9 @@ ATTEMPTS = 3
 
 
 def default_runtime_dir(state_dir: str, *, uid: int, environ: Mapping[str, str]) -> str:
-    """Where what must not outlive a boot lies."""
+    """Where what must not outlive a boot lies; systemd names it where the unit has RuntimeDirectory= (systemd.exec(5))."""
+    if given := environ.get("RUNTIME_DIRECTORY"):
+        return given.partition(":")[0]
     if uid == 0:
         return "/run/runctl"
     if user_dir := environ.get("XDG_RUNTIME_DIR"):
@@ -100,7 +103,7 @@ class Locks:
     def __init__(self, directory: str, *, pid: int | None = None, boot_id: str | None = None) -> None:
         self.directory = directory
         self._pid = os.getpid() if pid is None else pid
-        self._boot_id = _boot_id() if boot_id is None else boot_id
+        self._boot_id = this_boot() if boot_id is None else boot_id
 
     def acquire(self, root: str, name: str, purpose: str, since: float) -> CheckpointLock | None:
         """Lock the checkpoint `name` of the watched directory `root`; None while another holds it. Never waits."""
@@ -209,8 +212,3 @@ def _decode(text: bytes) -> Holder | None:
         return Holder(int(fields["pid"]), str(fields["boot_id"]), float(fields["since"]), str(fields["purpose"]))
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return None
-
-
-def _boot_id() -> str:
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-        return file.read().strip()

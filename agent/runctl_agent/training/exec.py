@@ -6,6 +6,7 @@ A process of its own beside the daemon: it may block while it waits for its chil
 from __future__ import annotations
 
 import errno
+import fcntl
 import logging
 import os
 import signal
@@ -14,13 +15,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import FrameType, TracebackType
 
+from runctl_agent.account import Account
 from runctl_agent.errors import NotFoundError, RunctlError, UsageError, WrongStateError
 from runctl_agent.records import ProcessId
 from runctl_agent.runtime import Runtime, ThreadRuntime
 
 from .cgroup import oom_kills
 from .marker_file import look_at, set_aside, write
-from .record import ExitRecord, decode_process, encode_process, encode_record, exit_path, started_path
+from .record import ExitRecord, decode_process, encode_process, encode_record, exit_path, lock_path, started_path
 from .trainer import LinuxProcesses
 
 log = logging.getLogger(__name__)
@@ -41,6 +43,19 @@ class Places:
     state_dir: str
 
 
+@dataclass(frozen=True, slots=True)
+class As:
+    """What the command does not share with `exec` itself: its user, working directory, environment and output.
+
+    `output` is a file descriptor. Of another user only root can make it.
+    """
+
+    user: Account
+    workdir: str
+    env: Mapping[str, str]
+    output: int
+
+
 def run_exec(
     command: Sequence[str],
     *,
@@ -51,9 +66,13 @@ def run_exec(
     attempt: int = 1,
     complete_file: str = "",
     env: Mapping[str, str] | None = None,
+    apart: As | None = None,
+    lock: int | None = None,
     runtime: Runtime | None = None,
 ) -> int:
     """Run `command` in a session of its own, to its end; its exit code, 128+N for signal N. Main thread only.
+
+    `lock` is a descriptor that holds the run's `lock_path` already: who starts `exec` may have taken it beforehand.
 
     Raises UsageError, WrongStateError (one of this run is alive, or a marker's directory can't be used) or NotFoundError (that
     directory is missing), all before anything is started. Once it is started nothing is raised: what can't be written is logged.
@@ -64,19 +83,72 @@ def run_exec(
     places = Places(pid_file, exit_code_file, complete_file, state_dir)
     processes = LinuxProcesses()
     _refuse_a_second(processes, state_dir, run)
-    _set_markers_aside(places)
-    record = ExitRecord(run, attempt, ProcessId(0, 0, processes.boot_id), NOT_FOUND, None, None, runtime.now(), runtime.now(), 0)
-    killed_before = oom_kills()
-    with _Forwarding() as forwarding:
-        try:
-            child = subprocess.Popen(list(command), start_new_session=True, env=env)
-        except (OSError, ValueError) as error:
-            record = _not_started(record, command[0], error)
-        else:
-            record = _to_its_end(child, record, places, processes, forwarding, runtime)
-        record = replace(record, oom_kill=_killed(killed_before, oom_kills()), end=max(runtime.now(), record.start))
-        _write_end(record, places, runtime)
+    held = lock if lock is not None else _only_one(state_dir, run)
+    try:
+        _set_markers_aside(places)
+        began = runtime.now()
+        record = ExitRecord(run, attempt, ProcessId(0, 0, processes.boot_id), NOT_FOUND, None, None, began, began, 0)
+        killed_before = oom_kills()
+        with _Forwarding() as forwarding:
+            try:
+                child = _popen(command, env, apart)
+            except (OSError, ValueError) as error:
+                record = _not_started(record, command[0], error)
+            else:
+                record = _to_its_end(child, record, places, processes, forwarding, runtime)
+            record = replace(record, oom_kill=_killed(killed_before, oom_kills()), end=max(runtime.now(), record.start))
+            _write_end(record, places, runtime)
+    finally:
+        if held is not None:
+            os.close(held)
     return record.code
+
+
+def take_lock(state_dir: str, run: str) -> int | None:
+    """A descriptor that keeps every other start of this run out for as long as it is open; None: another has it.
+
+    It is not inherited by the command. Raises OSError.
+    """
+    held = os.open(lock_path(state_dir, run), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(held)
+        return None
+    return held
+
+
+def _only_one(state_dir: str, run: str) -> int | None:
+    """None: there is nowhere to lock, and training comes first."""
+    try:
+        os.makedirs(state_dir, mode=0o700, exist_ok=True)
+        held = take_lock(state_dir, run)
+    except OSError as error:
+        log.warning("a second start of run %s would not be refused: %s", run, error.strerror)
+        return None
+    if held is None:
+        raise WrongStateError(
+            f"run {run} is not started a second time", "another start of it is alive", "wait for its end: runctl-agent status"
+        )
+    return held
+
+
+def _popen(command: Sequence[str], env: Mapping[str, str] | None, apart: As | None) -> subprocess.Popen[bytes]:
+    if apart is None:
+        return subprocess.Popen(list(command), start_new_session=True, env=env)
+    other = apart.user.uid != os.geteuid()
+    return subprocess.Popen(
+        list(command),
+        start_new_session=True,
+        env=dict(apart.env),
+        cwd=apart.workdir,
+        stdin=subprocess.DEVNULL,
+        stdout=apart.output,
+        stderr=apart.output,
+        user=apart.user.uid if other else None,
+        group=apart.user.gid if other else None,
+        extra_groups=os.getgrouplist(apart.user.name, apart.user.gid) if other else None,
+    )
 
 
 def _refuse_a_second(processes: LinuxProcesses, state_dir: str, run: str) -> None:

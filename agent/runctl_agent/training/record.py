@@ -37,6 +37,11 @@ def started_path(state_dir: str, run: str) -> str:
     return f"{state_dir}/exec-{run}.json"
 
 
+def lock_path(state_dir: str, run: str) -> str:
+    """Locked (flock(2)) by whoever runs the command of this run, from before its start to after its end."""
+    return f"{state_dir}/exec-{run}.lock"
+
+
 def encode_record(record: ExitRecord) -> bytes:
     """One line of JSON. Raises ValueError for what would not be read back."""
     plain = {

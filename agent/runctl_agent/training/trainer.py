@@ -14,6 +14,7 @@ import signal
 from dataclasses import dataclass
 from typing import Protocol
 
+from runctl_agent.boot import boot_id
 from runctl_agent.contract.malformed import Malformed
 from runctl_agent.errors import NotFoundError, RunctlError, WrongStateError
 from runctl_agent.records import ProcessId
@@ -82,7 +83,7 @@ class LinuxProcesses:
     def __init__(self, proc: str = "/proc") -> None:
         self._proc = proc
         self._held: dict[ProcessId, int] = {}
-        self.boot_id = _read(None, f"{proc}/sys/kernel/random/boot_id").decode("ascii").strip()
+        self.boot_id = boot_id(proc=proc)
 
     def identify(self, pid: int) -> ProcessId | None:
         found = self._look(pid)
