@@ -7,19 +7,19 @@ import os
 import sqlite3
 from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager
-from typing import Any
 
+from runctl_agent.contract.manifest import Manifest
 from runctl_agent.records import Staged
 from runctl_agent.runtime import ThreadRuntime
 
 from . import sums
 from .database import Database
-from .progress import Progress, forget_row
+from .progress import Progress
 from .rows import Behind as Behind
 from .rows import HeldEpoch as HeldEpoch
+from .rows import Newest, RowState, Totals, blob, encode_staged, row_of, text_of
 from .rows import Pending as Pending
 from .rows import Row as Row
-from .rows import RowState, Totals, decode_staged, encode_staged
 
 MOST = 2**63 - 1
 """The largest number that SQLite holds; a sparse tree may be larger."""
@@ -57,11 +57,11 @@ class Journal(Progress):
     def get(self, key: str) -> str | None:
         with self._database.read() as connection:
             found = connection.execute("SELECT value FROM facts WHERE key = ?", (key,)).fetchone()
-        return None if found is None else _text(found[0])
+        return None if found is None else text_of(found[0])
 
     def put(self, key: str, value: str) -> None:
         with self._database.write() as connection:
-            connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (key, _blob(value)))
+            connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (key, blob(value)))
 
     # --- the epoch ---
 
@@ -117,7 +117,7 @@ class Journal(Progress):
             connection.execute("INSERT INTO snapshots VALUES (?, ?, ?)", snapshot)
             known = connection.execute("SELECT 1 FROM backlog WHERE root = ? AND name = ? AND signature = ?", identity).fetchone()
             _enter(connection, added.lastrowid, backlog=known is not None)
-            return _row(connection.execute("SELECT * FROM staged WHERE id = ?", (added.lastrowid,)).fetchone())
+            return row_of(connection.execute("SELECT * FROM staged WHERE id = ?", (added.lastrowid,)).fetchone())
 
     def claim(self, now: float) -> Row | None:
         """The newest row that is due and nobody's, now ours; complete ones first. A dead owner's claim is void."""
@@ -131,7 +131,7 @@ class Journal(Progress):
             ).fetchone()
             if found is None:
                 return None
-            row = _row(found)
+            row = row_of(found)
             connection.execute("UPDATE rows SET claimed_by = ? WHERE id = ?", (self._owner, row.id))
             return row
 
@@ -141,7 +141,7 @@ class Journal(Progress):
             connection.execute(
                 """UPDATE rows SET claimed_by = NULL, attempts = attempts + 1, error = ?, next_try = ?
                 WHERE id = ? AND state = 'staged' AND claimed_by = ?""",
-                (_blob(error), next_try, row_id, self._owner),
+                (blob(error), next_try, row_id, self._owner),
             )
 
     def drop(self, row_id: int, reason: str) -> None:
@@ -168,7 +168,7 @@ class Journal(Progress):
             found = connection.execute("SELECT * FROM staged WHERE id = ?", (row_id,)).fetchone()
             if found is None:
                 return
-            row = _row(found)
+            row = row_of(found)
             connection.execute(
                 """UPDATE rows SET state = 'committed', claimed_by = NULL, error = x'', manifest = ?, committed_at = ?
                 WHERE id = ?""",
@@ -176,6 +176,34 @@ class Journal(Progress):
             )
             _settle(connection, row_id, RowState.COMMITTED)
             sums.remember_commit(connection, row, manifest_key, now)
+
+    def restored(self, root: str, name: str, signature: str, manifest_key: str, manifest: Manifest) -> None:
+        """What is about to stand at `name` came from S3: it is committed already, and not sent again.
+
+        For the status it is the newest, until a commit ranks above it.
+        """
+        size, at = min(manifest.size, MOST), manifest.created
+        values = (os.fsencode(root), os.fsencode(name), signature, manifest.complete, manifest.rank.weights, at, at, size)
+        with self._database.write() as connection:
+            connection.execute(
+                """INSERT OR IGNORE INTO rows
+                (state, root, name, signature, complete, weights, finished_at, added_at, size, manifest, committed_at)
+                VALUES ('committed', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+                (*values, manifest_key, at),
+            )
+            sums.remember_newest(connection, Newest(name, manifest.step, manifest.rank, at, manifest_key))
+
+    def mark(self) -> int:
+        """Of the newest row: what is journaled from now on comes after it."""
+        with self._database.read() as connection:
+            (newest,) = connection.execute("SELECT coalesce(max(id), 0) FROM rows").fetchone()
+        return int(newest)
+
+    def pending_up_to(self, mark: int) -> int:
+        """How many of what was journaled when `mark` was taken are not committed."""
+        with self._database.read() as connection:
+            found = connection.execute("SELECT count(*) FROM rows WHERE state = 'staged' AND id <= ?", (mark,)).fetchone()
+        return int(found[0])
 
     # --- sums ---
 
@@ -189,7 +217,7 @@ class Journal(Progress):
         with self._database.read() as connection:
             found = connection.execute("SELECT * FROM staged ORDER BY finished_at DESC, id DESC").fetchall()
             behind = sums.behind(connection)
-        rows = tuple(_row(values) for values in found)
+        rows = tuple(row_of(values) for values in found)
         return Pending(behind.checkpoints, behind.bytes, behind.oldest_at, rows)
 
     def directories(self) -> set[str]:
@@ -216,7 +244,7 @@ class Journal(Progress):
                 ORDER BY finished_at, id""",
                 (*free, within),
             ).fetchall()
-        return [_row(values) for values in found]
+        return [row_of(values) for values in found]
 
     def totals(self) -> Totals:
         with self._database.read() as connection:
@@ -252,7 +280,7 @@ def _enter(connection: sqlite3.Connection, row_id: int, *, backlog: bool) -> Non
 def _drop(connection: sqlite3.Connection, row_id: int, reason: str) -> None:
     found = connection.execute(
         "UPDATE rows SET state = 'dropped', claimed_by = NULL, error = ? WHERE id = ? AND state = 'staged'",
-        (_blob(reason), row_id),
+        (blob(reason), row_id),
     )
     if found.rowcount:
         _settle(connection, row_id, RowState.DROPPED)
@@ -260,7 +288,7 @@ def _drop(connection: sqlite3.Connection, row_id: int, reason: str) -> None:
 
 def _settle(connection: sqlite3.Connection, row_id: int, state: RowState) -> None:
     """Forget what only a staged row needs, and the older rows of its name in its state: a file may be rewritten for months."""
-    forget_row(connection, row_id)
+    forgetrow_of(connection, row_id)
     connection.execute("DELETE FROM snapshots WHERE row = ?", (row_id,))
     connection.execute(
         """DELETE FROM rows WHERE state = ?2 AND id < (
@@ -268,23 +296,3 @@ def _settle(connection: sqlite3.Connection, row_id: int, state: RowState) -> Non
         AND (root, name) = (SELECT root, name FROM rows WHERE id = ?1)""",
         (row_id, state.value),
     )
-
-
-def _row(values: tuple[Any, ...]) -> Row:
-    row_id, epoch, seq, rank_epoch, staged, attempts, next_try, error, state, *_ = values
-    return Row(row_id, epoch, seq, rank_epoch, decode_staged(staged), attempts, next_try, _text(error), RowState(state))
-
-
-def _blob(text: str) -> bytes:
-    """Any string, also one with the lone surrogates of a file's name."""
-    return text.encode("utf-8", "surrogatepass")
-
-
-def _text(found: object) -> str:
-    """What `_blob` made; of anything else, what can be read of it."""
-    if not isinstance(found, bytes):
-        return str(found)
-    try:
-        return found.decode("utf-8", "surrogatepass")
-    except UnicodeDecodeError:
-        return found.decode("utf-8", "replace")

@@ -10,13 +10,13 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from enum import Enum
 
 from runctl_agent.contract.manifest import Manifest, ManifestFile
 from runctl_agent.errors import WrongStateError
-from runctl_agent.records import IN_PLACE
+from runctl_agent.records import IN_PLACE, FileEntry, FileId, signature
 
 from .check import Check
 from .folder import BELOW, DIRECTORY, Owner, empty, files_below, make_directory, open_regular, sync_tree
@@ -156,9 +156,10 @@ class Landing:
         finally:
             os.close(fd)
 
-    def settle(self, manifest: Manifest, tree: int) -> None:
-        """Move what `tree` holds into place, overwriting nothing. Raises WrongStateError."""
+    def settle(self, manifest: Manifest, tree: int, before: Callable[[str], None] = lambda signature: None) -> None:
+        """Move what `tree` holds into place, overwriting nothing; `before` hears its signature first. Raises WrongStateError."""
         sync_tree(tree)
+        before(signature(_entry(file.path, tree) for file in manifest.files))
         if manifest.kind in IN_PLACE:
             for file in manifest.files:
                 self._settle_file(file, tree)
@@ -198,6 +199,11 @@ class Landing:
             return _occupied(self.place(manifest))
         other = next((f.path for f in manifest.files if self._compare(f, f.path) is Present.OTHER), manifest.files[0].path)
         return _occupied(os.path.join(self.destination, other))
+
+
+def _entry(path: str, tree: int) -> FileEntry:
+    at = os.stat(path, dir_fd=tree, follow_symlinks=False)
+    return FileEntry(path, FileId(at.st_dev, at.st_ino, at.st_size, at.st_mtime_ns))
 
 
 def _occupied(path: str) -> WrongStateError:

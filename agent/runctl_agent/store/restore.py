@@ -8,7 +8,7 @@ restore something older.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -45,13 +45,25 @@ class Restored:
     bytes: int
 
 
+Arriving = Callable[[Ranked, str], None]
+"""Told which checkpoint is about to be moved into place, and the signature it will have there."""
+
+
 class Restorer:
     """`malformed` has the (key, reason) of each manifest that could not be read, from the last look."""
 
-    def __init__(self, store: ObjectStore, keys: Keys, runtime: Runtime, owner: Owner | None = None) -> None:
+    def __init__(
+        self,
+        store: ObjectStore,
+        keys: Keys,
+        runtime: Runtime,
+        owner: Owner | None = None,
+        arriving: Arriving = lambda one, signature: None,
+    ) -> None:
         self._keys = keys
         self._runtime = runtime
         self._owner = owner
+        self._arriving = arriving
         self._catalog = Catalog(store, keys, runtime)
         self._fetcher = Fetcher(store, keys, runtime, owner)
         self.malformed: tuple[tuple[str, str], ...] = ()
@@ -108,7 +120,7 @@ class Restorer:
     def _first_that_verifies(self, wanted: Sequence[Ranked], landing: Landing) -> Restored:
         passed: list[PassedBy] = []
         for one in wanted:
-            outcome = self._take(one.manifest, landing)
+            outcome = self._take(one, landing)
             if isinstance(outcome, int):
                 return Restored(landing.place(one.manifest), one.manifest, tuple(passed), outcome)
             passed.append(PassedBy(one.manifest.checkpoint, outcome))
@@ -118,8 +130,9 @@ class Restorer:
             "see what was deleted there; a versioned bucket may still have it",
         )
 
-    def _take(self, manifest: Manifest, landing: Landing) -> int | str:
+    def _take(self, one: Ranked, landing: Landing) -> int | str:
         """Bytes fetched, or why it can't be had."""
+        manifest = one.manifest
         if reason := unknown(manifest):
             return reason
         present = landing.present(manifest)
@@ -130,15 +143,15 @@ class Restorer:
         if present is Present.OTHER:
             raise landing.occupied(manifest)
         landing.require_room(manifest.size)
-        return self._bring(manifest, landing)
+        return self._bring(one, landing)
 
-    def _bring(self, manifest: Manifest, landing: Landing) -> int | str:
-        reason = ""
+    def _bring(self, one: Ranked, landing: Landing) -> int | str:
+        manifest, reason = one.manifest, ""
         for _ in range(TRIES):
             try:
                 with landing.tree(self._runtime.nonce()) as tree:
                     self._fetcher.fetch(manifest.files, tree)
-                    landing.settle(manifest, tree)
+                    landing.settle(manifest, tree, lambda signature: self._arriving(one, signature))
                 return manifest.size
             except BadChecksum as error:
                 reason = str(error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from runctl_agent.contract.manifest import Rank
 from runctl_agent.errors import JournalError
@@ -128,6 +128,27 @@ def decode_staged(text: str) -> Staged:
             f"{type(error).__name__}: {error}",
             "move the journal aside, then start again: what is on disk is found anew",
         ) from error
+
+
+def row_of(values: tuple[Any, ...]) -> Row:
+    """Of the view `staged`."""
+    row_id, epoch, seq, rank_epoch, staged, attempts, next_try, error, state, *_ = values
+    return Row(row_id, epoch, seq, rank_epoch, decode_staged(staged), attempts, next_try, text_of(error), RowState(state))
+
+
+def blob(text: str) -> bytes:
+    """Any string, also one with the lone surrogates of a file's name."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def text_of(found: object) -> str:
+    """What `_blob` made; of anything else, what can be read of it."""
+    if not isinstance(found, bytes):
+        return str(found)
+    try:
+        return found.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return found.decode("utf-8", "replace")
 
 
 def _a(kind: type[T], value: object) -> T:

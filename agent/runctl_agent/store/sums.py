@@ -32,9 +32,12 @@ def remember_commit(connection: sqlite3.Connection, row: Row, manifest_key: str,
     if row.rank_epoch is None or row.seq is None or not finished.complete:
         return
     rank = Rank(finished.weights, row.rank_epoch, finished.step, row.seq)
+    remember_newest(connection, Newest(finished.name, finished.step, rank, now, manifest_key))
+
+
+def remember_newest(connection: sqlite3.Connection, newest: Newest) -> None:
     before = totals(connection).newest
-    if before is None or rank >= before.rank:
-        newest = Newest(finished.name, finished.step, rank, now, manifest_key)
+    if before is None or newest.rank >= before.rank:
         connection.execute("UPDATE totals SET newest = ?", (_encode(newest),))
 
 

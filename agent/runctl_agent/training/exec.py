@@ -20,6 +20,7 @@ from runctl_agent.errors import NotFoundError, RunctlError, UsageError, WrongSta
 from runctl_agent.records import ProcessId
 from runctl_agent.runtime import Runtime, ThreadRuntime
 
+from .acting import acting_as, credentials
 from .cgroup import oom_kills
 from .marker_file import look_at, set_aside, write
 from .record import ExitRecord, decode_process, encode_process, encode_record, exit_path, lock_path, started_path
@@ -41,6 +42,7 @@ class Places:
     exit_code_file: str
     complete_file: str
     state_dir: str
+    owner: Account | None = None  # whose the markers are; None: of whoever runs `exec`
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +82,13 @@ def run_exec(
     if not command or not command[0]:
         raise UsageError("there is no command to run", "nothing follows `--`", "runctl-agent exec -- python train.py")
     runtime = runtime if runtime is not None else ThreadRuntime()
-    places = Places(pid_file, exit_code_file, complete_file, state_dir)
+    places = Places(pid_file, exit_code_file, complete_file, state_dir, apart.user if apart is not None else None)
     processes = LinuxProcesses()
     _refuse_a_second(processes, state_dir, run)
     held = lock if lock is not None else _only_one(state_dir, run)
     try:
-        _set_markers_aside(places)
+        with acting_as(places.owner):
+            _set_markers_aside(places)
         began = runtime.now()
         record = ExitRecord(run, attempt, ProcessId(0, 0, processes.boot_id), NOT_FOUND, None, None, began, began, 0)
         killed_before = oom_kills()
@@ -136,7 +139,6 @@ def _only_one(state_dir: str, run: str) -> int | None:
 def _popen(command: Sequence[str], env: Mapping[str, str] | None, apart: As | None) -> subprocess.Popen[bytes]:
     if apart is None:
         return subprocess.Popen(list(command), start_new_session=True, env=env)
-    other = apart.user.uid != os.geteuid()
     return subprocess.Popen(
         list(command),
         start_new_session=True,
@@ -145,9 +147,7 @@ def _popen(command: Sequence[str], env: Mapping[str, str] | None, apart: As | No
         stdin=subprocess.DEVNULL,
         stdout=apart.output,
         stderr=apart.output,
-        user=apart.user.uid if other else None,
-        group=apart.user.gid if other else None,
-        extra_groups=os.getgrouplist(apart.user.name, apart.user.gid) if other else None,
+        **credentials(apart.user),
     )
 
 
@@ -189,7 +189,8 @@ def _to_its_end(
     started = encode_process(process)
     _try(lambda: _make_state_dir(places.state_dir))
     _try(lambda: write(".", started_path(places.state_dir, record.run), started, runtime))
-    _try(lambda: write(".", places.pid_file, b"%d\n" % child.pid, runtime))
+    with acting_as(places.owner):
+        _try(lambda: write(".", places.pid_file, b"%d\n" % child.pid, runtime))
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     number = -child.returncode if child.returncode < 0 else None
@@ -201,7 +202,8 @@ def _write_end(record: ExitRecord, places: Places, runtime: Runtime) -> None:
     """The record first: it is the stronger, and whoever sees the exit-code file finds it."""
     _try(lambda: _make_state_dir(places.state_dir))
     _try(lambda: write(".", exit_path(places.state_dir, record.run), encode_record(record), runtime))
-    _try(lambda: write(".", places.exit_code_file, b"%d\n" % record.code, runtime))
+    with acting_as(places.owner):
+        _try(lambda: write(".", places.exit_code_file, b"%d\n" % record.code, runtime))
 
 
 def _make_state_dir(state_dir: str) -> None:

@@ -1,0 +1,180 @@
+"""What the agent has done in a process of its own, with the rights of the training's user: unpack, set up, train.
+
+The agent has threads and may be root; `worker.py` has one thread, becomes the user, and lives on where the agent dies.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from typing import Protocol
+
+from runctl_agent.account import Account
+
+LARGEST = 4 * 1024 * 1024
+"""Bytes of an outcome: an environment, which execve(2) bounds by less."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unpack:
+    """Make `workdir` and the directories `also`, and unpack a code archive there, if one comes along."""
+
+    user: Account
+    workdir: str
+    also: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """Run `lines` in one login shell in `workdir`; the outcome has the environment that it leaves. Ends with the agent."""
+
+    user: Account
+    workdir: str
+    env: Mapping[str, str]
+    lines: tuple[str, ...]
+    log_file: str
+
+
+@dataclass(frozen=True, slots=True)
+class Train:
+    """Run `command` under `exec`, with pid file and exit record; goes on without the agent."""
+
+    user: Account
+    workdir: str
+    env: Mapping[str, str]
+    command: tuple[str, ...]
+    log_file: str
+    run: str
+    attempt: int
+    state_dir: str
+    pid_file: str
+    exit_code_file: str
+    complete_file: str
+
+
+Job = Unpack | Setup | Train
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """`error` says in one sentence why it failed; empty: it did not. `tail` are the last lines of what it printed."""
+
+    error: str = ""
+    tail: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+class Running(Protocol):
+    def outcome(self) -> Done | None:
+        """None while it runs; cheap, meant to be polled."""
+
+    def cancel(self) -> None:
+        """End an `Unpack` or a `Setup`, with all that it started; a `Train` goes on."""
+
+
+class Jobs(Protocol):
+    def start(self, job: Job, *, archive: int | None = None, lock: int | None = None) -> Running:
+        """Begin `job`. `archive` and `lock` are descriptors: an `Unpack` reads the one, a `Train` holds the other."""
+
+
+class Workers:
+    """The real ones."""
+
+    def start(self, job: Job, *, archive: int | None = None, lock: int | None = None) -> Running:
+        outcome = os.memfd_create("outcome")
+        passed = [fd for fd in (outcome, archive, lock) if fd is not None]
+        argv = [sys.executable, "-P", "-m", "runctl_agent.training.worker", str(outcome), _number(archive), _number(lock)]
+        try:
+            process = subprocess.Popen(
+                argv, cwd="/", stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True, pass_fds=passed
+            )
+        except OSError:
+            os.close(outcome)
+            raise
+        running = _Worker(process, outcome)
+        running.tell(job)
+        return running
+
+
+class _Worker:
+    def __init__(self, process: subprocess.Popen[bytes], outcome: int) -> None:
+        self._process = process
+        self._outcome = outcome
+        self._done: Done | None = None
+
+    def tell(self, job: Job) -> None:
+        assert self._process.stdin is not None  # noqa: S101 - it is a pipe
+        with suppress(BrokenPipeError):  # it died; its outcome says so
+            self._process.stdin.write(encode_job(job) + b"\n")
+            self._process.stdin.flush()
+
+    def outcome(self) -> Done | None:
+        if self._done is None and self._process.poll() is not None:
+            self.cancel()
+            self._done = self._read()
+        return self._done
+
+    def cancel(self) -> None:
+        """The worker takes the end of its input for the end of whoever wanted the job."""
+        if self._process.stdin is not None and not self._process.stdin.closed:
+            with suppress(BrokenPipeError):
+                self._process.stdin.close()
+
+    def _read(self) -> Done:
+        body = os.pread(self._outcome, LARGEST, 0)
+        os.close(self._outcome)
+        if not body:
+            return Done(f"the worker process ended with code {self._process.returncode} and said nothing")
+        return decode_done(body)
+
+
+def encode_job(job: Job) -> bytes:
+    return json.dumps({"job": type(job).__name__, **asdict(job)}).encode("ascii")
+
+
+def decode_job(line: bytes) -> Job:
+    """From the agent itself: what is wrong in it is a bug."""
+    plain = json.loads(line)
+    kind: Callable[..., Job] = {"Unpack": Unpack, "Setup": Setup, "Train": Train}[plain.pop("job")]
+    plain["user"] = Account(**plain["user"])
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()})
+
+
+def encode_done(done: Done) -> bytes:
+    return json.dumps(asdict(done)).encode("ascii")
+
+
+def decode_done(body: bytes) -> Done:
+    plain = json.loads(body)
+    return Done(plain["error"], tuple(plain["tail"]), plain["env"])
+
+
+def login_env(user: Account, own: Mapping[str, str], *, euid: int | None = None) -> dict[str, str]:
+    """What a login shell of `user` starts with: the agent's environment where it is the agent's own user, else next to nothing.
+
+    What is for the agent alone, from its service manager and of its own, goes nowhere.
+    """
+    kept = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+    if user.uid == (os.geteuid() if euid is None else euid):
+        kept |= {name: value for name, value in own.items() if not name.startswith(AGENTS_OWN)}
+    else:
+        kept |= {name: own[name] for name in ("LANG", "TZ") if name in own}
+    return kept | {"HOME": user.home, "USER": user.name, "LOGNAME": user.name, "SHELL": user.shell}
+
+
+AGENTS_OWN = ("NOTIFY_SOCKET", "WATCHDOG_", "RUNCTL_", "STATE_DIRECTORY", "RUNTIME_DIRECTORY", "INVOCATION_ID", "JOURNAL_STREAM")
+
+
+def _number(fd: int | None) -> str:
+    return "-1" if fd is None else str(fd)
+
+
+def tail_of(text: bytes, lines: int = 12, longest: int = 200) -> tuple[str, ...]:
+    """The last lines of what a process printed, each cut to `longest` characters."""
+    shown: Sequence[str] = text.decode("utf-8", "replace").splitlines()
+    return tuple(line[:longest] for line in shown if line.strip())[-lines:]

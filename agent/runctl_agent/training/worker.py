@@ -1,0 +1,164 @@
+"""`python -m runctl_agent.training.worker OUTCOME ARCHIVE LOCK`: does one job, told on its standard input, and ends.
+
+The numbers are descriptors, -1 for none. The end of its input is the end of whoever wanted the job: a setup ends with it,
+a training does not.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import shlex
+import signal
+import subprocess
+import sys
+import tarfile
+from collections.abc import Sequence
+
+from runctl_agent import logs
+from runctl_agent.account import Account
+from runctl_agent.errors import RunctlError
+
+from .acting import acting_as, become, credentials
+from .exec import As, run_exec
+from .job import Done, Setup, Train, Unpack, decode_job, encode_done, tail_of
+
+TAIL = 16 * 1024
+GRACE = 5.0
+"""Seconds that a setup which nobody wants any more has between SIGTERM and SIGKILL."""
+
+ENV = "/usr/bin/env"
+NOT_KEPT = frozenset({"_", "OLDPWD", "SHLVL"})
+
+
+def main() -> None:
+    outcome, archive, lock = map(int, sys.argv[1:4])
+    logs.begin()
+    job = decode_job(sys.stdin.buffer.readline())
+    try:
+        match job:
+            case Unpack():
+                done = unpack(job, archive)
+            case Setup():
+                done = set_up(job)
+            case Train():
+                done = train(job, lock)
+    except RunctlError as error:
+        done = Done(error.full)
+    except OSError as error:
+        done = Done(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+    os.pwrite(outcome, encode_done(done), 0)
+
+
+def unpack(job: Unpack, archive: int) -> Done:
+    become(job.user)
+    os.makedirs(job.workdir, exist_ok=True)
+    if archive >= 0:
+        if not hasattr(tarfile, "data_filter"):
+            return Done(f"Python {sys.version.split()[0]} can't unpack safely: 3.11.4 or newer can")
+        try:
+            with os.fdopen(archive, "rb") as file, tarfile.open(fileobj=file, mode="r:gz") as tar:
+                tar.extractall(job.workdir, filter="data")
+        except (tarfile.TarError, EOFError, ValueError) as error:
+            return Done(f"the code archive can't be unpacked: {error}")
+    for directory in job.also:
+        os.makedirs(directory, exist_ok=True)
+    return Done()
+
+
+def set_up(job: Setup) -> Done:
+    log = open_log(job.user, job.workdir, job.log_file)
+    began = os.fstat(log).st_size
+    told = os.memfd_create("env")
+    shell = subprocess.Popen(
+        [_shell(), "-l", "-c", script(job.lines, told)],
+        cwd=job.workdir,
+        env=dict(job.env),
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        pass_fds=[told],
+        start_new_session=True,
+        **credentials(job.user),
+    )
+    if not _wanted_to_the_end(shell):
+        return Done("it was cancelled")
+    if shell.returncode != 0:
+        tail = tail_of(os.pread(log, TAIL, max(began, os.fstat(log).st_size - TAIL)))
+        return Done(f"setup ended with {_described(shell.returncode)}", tail)
+    env = parse_env(os.pread(told, os.fstat(told).st_size, 0))
+    if not env:
+        return Done("setup left no environment: one of its lines ended the shell (exit)")
+    return Done(env=env | {"PWD": job.workdir})
+
+
+def train(job: Train, lock: int) -> Done:
+    log = open_log(job.user, job.workdir, job.log_file)
+    run_exec(
+        job.command,
+        pid_file=os.path.join(job.workdir, job.pid_file),
+        exit_code_file=os.path.join(job.workdir, job.exit_code_file),
+        complete_file=os.path.join(job.workdir, job.complete_file) if job.complete_file else "",
+        state_dir=job.state_dir,
+        run=job.run,
+        attempt=job.attempt,
+        apart=As(job.user, job.workdir, job.env, log),
+        lock=lock if lock >= 0 else None,
+    )
+    return Done()
+
+
+def script(lines: Sequence[str], fd: int) -> str:
+    """Every line is a step: said before, and the end of the shell where its status is not 0. The environment comes last."""
+    steps = []
+    for line in lines:
+        shown = shlex.quote(line)
+        steps.append(
+            f"printf 'runctl: setup: %s\\n' {shown}\n{{ {line}\n}} || "
+            f'{{ code=$?; printf \'runctl: setup failed, exit code %s: %s\\n\' "$code" {shown}; exit "$code"; }}\n'
+        )
+    return "".join(steps) + f"exec {ENV} -0 >&{fd}\n"
+
+
+def parse_env(body: bytes) -> dict[str, str]:
+    """What `env -0` printed, without the shell's own."""
+    pairs = (pair.partition("=") for pair in os.fsdecode(body).split("\0"))
+    return {name: value for name, equals, value in pairs if equals and name not in NOT_KEPT}
+
+
+def open_log(user: Account, workdir: str, path: str) -> int:
+    """The log, to be appended to, opened with the user's rights. Raises OSError."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK  # a fifo must not block
+    with acting_as(user):
+        fd = os.open(os.path.join(workdir, path), flags, 0o644)
+    os.set_blocking(fd, True)
+    return fd
+
+
+def _shell() -> str:
+    return next((path for path in ("/bin/bash", "/usr/bin/bash") if os.path.exists(path)), "/bin/sh")
+
+
+def _wanted_to_the_end(shell: subprocess.Popen[bytes]) -> bool:
+    """Wait for the shell; False: whoever wanted it is gone, and so is all that it started in its session."""
+    ended, wanted = os.pidfd_open(shell.pid), sys.stdin.fileno()
+    poll = select.poll()
+    poll.register(ended, select.POLLIN)
+    poll.register(wanted, select.POLLIN | select.POLLHUP)
+    cancelled = all(fd != ended for fd, _ in poll.poll())
+    if cancelled:
+        poll.unregister(wanted)
+        os.killpg(shell.pid, signal.SIGTERM)
+        poll.poll(GRACE * 1000)
+        os.killpg(shell.pid, signal.SIGKILL)
+    shell.wait()
+    os.close(ended)
+    return not cancelled
+
+
+def _described(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else f"{signal.Signals(-code).name}"
+
+
+if __name__ == "__main__":
+    main()
