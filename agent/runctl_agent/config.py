@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Mapping
 from dataclasses import replace
 
 import yaml
@@ -73,6 +74,23 @@ def load_document(path: str, runtime: Runtime, *, patience: int = PATIENCE) -> S
     return parse_document(_decoded(_read(path), path), source=path, folder=folder)
 
 
+def draft_spec(path: str, given: Mapping[str, object]) -> Spec:
+    """A spec to launch: the file at `path` (empty: none) with the settings `given`, of a command's options, laid over it.
+
+    Raises ConfigError with every mistake. Paths stay as they are written: they are those of another machine.
+    """
+    source = path or "the run spec"
+    document = _Document(_decoded(_read(path), path) if path else "{}")
+    if not document.readable:
+        document.refuse(source)
+    document.lay_over(given)
+    spec, mistakes = check_spec(document.value)
+    somewhere = _resolved(replace(spec, workdir=os.path.join("/", spec.workdir)), "/")
+    document.add(mistakes + _watched_twice(spec, somewhere))
+    document.refuse(source)
+    return spec
+
+
 def _whole(document: Spec | SpecPointer, source: str) -> Spec:
     if isinstance(document, SpecPointer):
         raise ConfigError(
@@ -115,8 +133,27 @@ class _Document:
             return
         placed = sorted({(self._line(mistake.path), str(mistake)) for mistake in self.mistakes})
         many = "a mistake" if len(placed) == 1 else f"{len(placed)} mistakes"
-        lines = "".join(f"\n  line {line}: {text}" for line, text in placed)
-        raise ConfigError(f"{source} has {many}", lines, f"correct {source} at the lines named")
+        lines = "".join(f"\n  line {line}: {text}" if line else f"\n  {text}" for line, text in placed)
+        where = f"{source} at the lines named" if any(line for line, _ in placed) else "the options of the command"
+        raise ConfigError(f"{source} has {many}", lines, f"correct {where}")
+
+    def lay_over(self, given: Mapping[str, object]) -> None:
+        """Put settings that stand in no line, which is line 0, over those of the text; mappings are merged."""
+        self.value = self._merged(self.value, given, "")
+
+    def _merged(self, value: object, given: Mapping[str, object], path: str) -> object:
+        if value is not None and not isinstance(value, dict):
+            return value  # a mistake, which check_spec notes
+        merged: dict[object, object] = dict(value or {})
+        for key, over in given.items():
+            inner = f"{path}.{key}" if path else key
+            if isinstance(over, Mapping):
+                merged[key] = self._merged(merged.get(key), over, inner)
+                continue
+            merged[key] = over
+            replaced = [known for known in self._lines if known.startswith((f"{inner}.", f"{inner}["))]
+            self._lines = {known: line for known, line in self._lines.items() if known not in replaced} | {inner: 0}
+        return merged
 
     def _line(self, path: str) -> int:
         """The line of `path`, or of the nearest thing around it that stands in the file."""
