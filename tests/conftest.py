@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from runctl_simulator.cloud import Cloud
 from tests.e2e.moto_server import moto_server
 from tests.e2e.seaweed import S3, shared
 
@@ -47,6 +48,21 @@ def _moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def moto_s3(_moto: str) -> Iterator[S3]:
     yield from _place(_moto)
+
+
+@pytest.fixture(scope="session")
+def _cloud(_seaweed: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    with Cloud(tmp_path_factory.mktemp("cloud"), s3_endpoint=_seaweed) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def cloud(_cloud: Cloud) -> Iterator[Cloud]:
+    """A simulated EC2 that all tests of a process share: it is as AWS's own again after each."""
+    try:
+        yield _cloud
+    finally:
+        _cloud.reset()
 
 
 def _place(endpoint: str) -> Iterator[S3]:

@@ -106,7 +106,8 @@ class _Fault:
 class ImdsServer:
     """Serves from `start` to `stop`, also as a context manager. `requests` has (method, path, status) of every request.
 
-    `tags=None`: launched without InstanceMetadataTags. `clock` ages the tokens. Every method may be called at any time.
+    `tags=None`: launched without InstanceMetadataTags; `live_tags` is asked at every request instead. `clock` ages the tokens.
+    Every method may be called at any time.
     """
 
     def __init__(
@@ -115,6 +116,7 @@ class ImdsServer:
         *,
         life_cycle: str = "on-demand",
         tags: Mapping[str, str] | None = None,
+        live_tags: Callable[[], Mapping[str, str] | None] | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
         clock: Callable[[], float] = time.monotonic,
@@ -123,7 +125,7 @@ class ImdsServer:
         self._clock = clock
         self._lock = threading.Lock()
         self._paths = {**(identity or Identity()).paths(), LIFE_CYCLE: life_cycle}
-        self._tags = None if tags is None else dict(tags)
+        self._tags = live_tags or (lambda: tags)
         self._tokens: dict[str, float] = {}
         self._faults: list[_Fault] = []
         self._server = _Server((host, port), _Handler)
@@ -178,8 +180,9 @@ class ImdsServer:
         """None: not enabled."""
         if tags is not None and len(tags) > MAX_TAGS:
             raise ValueError(f"{len(tags)} tags: {MAX_TAGS} are allowed")
+        copied = None if tags is None else dict(tags)
         with self._lock:
-            self._tags = None if tags is None else dict(tags)
+            self._tags = lambda: copied
 
     def fail_next(self, status: int, times: int = 1, path: str = "") -> None:
         """Answer the next `times` requests whose path under /latest/ starts with `path` with `status`."""
@@ -233,11 +236,12 @@ class ImdsServer:
         return (404, "") if body is None else (200, body)
 
     def _get_tag(self, key: str) -> tuple[int, str]:
-        if self._tags is None:
+        tags = self._tags()
+        if tags is None:
             return 404, ""
         if not key:
-            return 200, "\n".join(self._tags)
-        return (200, self._tags[key]) if key in self._tags else (404, "")
+            return 200, "\n".join(tags)
+        return (200, tags[key]) if key in tags else (404, "")
 
     def _set(self, path: str, body: str | None) -> None:
         with self._lock:

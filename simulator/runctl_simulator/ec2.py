@@ -1,0 +1,153 @@
+"""EC2's answers: the rules before moto, and after it what becomes of the machines."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+
+from . import rules
+from .backend import Backend, MotoInstance
+from .late_tags import LateTags, Write
+from .machines import Machines
+from .query import Query
+from .refusal import Refused, unauthorized
+from .throttle import Throttle
+
+NAMESPACE = "http://ec2.amazonaws.com/doc/2016-11-15/"
+
+Answer = tuple[int, list[tuple[str, str]], bytes]
+"""Status, headers, body."""
+
+XML = [("Content-Type", "text/xml;charset=UTF-8")]
+
+
+class Ec2:
+    """`moto` answers a request; `now` is the simulator's clock in seconds. The caller has the lock."""
+
+    def __init__(self, backend: Backend, machines: Machines, moto: Callable[[Query], Answer], now: Callable[[], float]) -> None:
+        self._backend = backend
+        self._machines = machines
+        self._moto = moto
+        self._now = now
+        self._tokens = rules.ClientTokens()
+        self.throttle = Throttle()
+        self.late = LateTags()
+        self.denied: dict[str, Refused] = {}
+
+    def answer(self, query: Query) -> Answer:
+        """Raises Refused."""
+        if query.action in self.denied or "*" in self.denied:
+            raise self.denied.get(query.action) or self.denied["*"]
+        self.throttle.take(query, self._now())
+        special = {
+            "RunInstances": self._run_instances,
+            "CreateTags": self._create_tags,
+            "DeleteTags": self._delete_tags,
+            "StartInstances": self._start_instances,
+            "StopInstances": self._stop_instances,
+            "RebootInstances": self._reboot_instances,
+            "TerminateInstances": self._terminate_instances,
+            "ModifyInstanceMetadataOptions": self._modify_metadata_options,
+        }
+        return special.get(query.action, self._moto)(query)
+
+    def deny(self, action: str, code: str, message: str, status: int) -> None:
+        """`*`: every action."""
+        self.denied[action] = Refused(code, message, status) if code else unauthorized(action)
+
+    # --- tags ---
+
+    def _create_tags(self, query: Query) -> Answer:
+        resources, tags = query.values("ResourceId"), query.tags()
+        self._check_resources(resources)
+        rules.check_tags(tags)
+        for id_ in resources:
+            rules.check_room({**self._backend.tags(id_), **self.late.coming(id_)}, tags)
+        for instance in self._named(resources):
+            if self._backend.tags_in_imds(instance) is not None:
+                rules.check_metadata_keys(tags)
+        if query.flag("DryRun") or not tags:
+            return self._moto(query)
+        self.show([self.late.take(Write(resources, tags), self._now())])
+        return _done("CreateTags")
+
+    def _delete_tags(self, query: Query) -> Answer:
+        self._check_resources(query.values("ResourceId"))
+        return self._moto(query)
+
+    def show(self, writes: list[Write]) -> None:
+        """These tags are visible from now on."""
+        for write in writes:
+            if write.tags:
+                self._backend.create_tags(write.resources, write.tags)
+
+    def _check_resources(self, resources: list[str]) -> None:
+        """moto checks the others."""
+        known = self._backend.instances()
+        rules.check_instance_ids([id_ for id_ in resources if id_.startswith("i-")], known)
+
+    def _modify_metadata_options(self, query: Query) -> Answer:
+        instances = self._instances(query, "InstanceId")
+        if query.get("InstanceMetadataTags") == "enabled":
+            for instance in instances:
+                rules.check_metadata_keys(self._backend.tags(instance.id))
+        return self._moto(query)
+
+    # --- instances ---
+
+    def _run_instances(self, query: Query) -> Answer:
+        token = query.get("ClientToken")
+        parameters = {key: value for key, value in query.fields.items() if key != "DryRun"}
+        if token and (before := self._tokens.known(token, parameters)) is not None:
+            return 200, XML, before
+        if query.get("UserData"):
+            rules.check_user_data(query.get("UserData"))
+        for tags in query.specified_tags().values():
+            rules.check_tags(tags)
+            rules.check_room({}, tags)
+        if query.get("MetadataOptions.InstanceMetadataTags") == "enabled":
+            rules.check_metadata_keys(query.specified_tags().get("instance", {}))
+        # As many as possible up to MaxCount, RunInstances (API Reference): here all are, and moto launches MinCount.
+        count = query.get("MaxCount") or query.get("MinCount", "1")
+        status, headers, body = self._moto(Query({**query.fields, "MinCount": count}))
+        if status == 200 and token:
+            self._tokens.remember(token, parameters, body)
+        return status, headers, body
+
+    def _start_instances(self, query: Query) -> Answer:
+        for instance in self._instances(query):
+            rules.check_start(instance.id, instance.state)
+        return self._moto(query)
+
+    def _stop_instances(self, query: Query) -> Answer:
+        for instance in self._instances(query):
+            rules.check_stop(instance.id, instance.state, one_time_spot=instance.lifecycle == "spot")
+        return self._moto(query)
+
+    def _reboot_instances(self, query: Query) -> Answer:
+        instances = self._instances(query)
+        for instance in instances:
+            rules.check_reboot(instance.id, instance.state)
+        answer = self._moto(query)
+        if answer[0] == 200:
+            for instance in instances:
+                self._machines.reboot(instance.id)
+        return answer
+
+    def _terminate_instances(self, query: Query) -> Answer:
+        self._instances(query)
+        return self._moto(query)
+
+    def _instances(self, query: Query, name: str = "InstanceId") -> list[MotoInstance]:
+        ids = query.values(name) or ([query.get(name)] if query.get(name) else [])
+        rules.check_instance_ids(ids, self._backend.instances())
+        return self._named(ids)
+
+    def _named(self, ids: list[str]) -> list[MotoInstance]:
+        instances = self._backend.instances()
+        return [instances[id_] for id_ in ids if id_ in instances]
+
+
+def _done(action: str) -> Answer:
+    body = f'<{action}Response xmlns="{NAMESPACE}"><requestId>{uuid.uuid4()}</requestId><return>true</return></{action}Response>'
+    return 200, XML, body.encode()

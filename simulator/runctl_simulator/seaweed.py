@@ -1,0 +1,142 @@
+"""A real S3 on this machine: SeaweedFS, which checks checksums, signatures and rights."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from boto3.session import Session
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from .processes import die_with_parent
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+WEED = str(Path(sys.executable).with_name("weed"))
+BUCKET = "ckpt"
+OTHER_BUCKET = "another"
+REGION = "us-east-1"
+SECRET = "not-a-secret-of-anybody"
+PARTS = ("master", "volume", "filer", "s3", "admin")
+
+RIGHTS = {
+    "admin": ["Admin"],
+    "reader": [f"Read:{BUCKET}", f"List:{BUCKET}"],
+    "lister": [f"List:{BUCKET}"],
+    "stranger": [f"Read:{OTHER_BUCKET}"],
+}
+"""Access key to rights, as SeaweedFS writes them."""
+
+
+def free_ports(count: int) -> list[int]:
+    with ExitStack() as sockets:
+        bound = [sockets.enter_context(socket.socket()) for _ in range(count)]
+        for one in bound:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in bound]
+
+
+class SeaweedFS:
+    """A server of its own; `directory` is for it alone and is emptied at the end, but for the log.
+
+    It ends with the thread that started it. Raises RuntimeError if it does not start.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.data = directory / "data"
+        self.log = directory / "weed.log"
+        self.ports = free_ports(2 * len(PARTS))
+        self.endpoint = f"http://127.0.0.1:{self.ports[PARTS.index('s3')]}"
+
+    def __enter__(self) -> SeaweedFS:
+        self.data.mkdir(parents=True)
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._argv(),
+                env=self._env(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call, no lock
+            )
+        try:
+            self._wait_for_a_put()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        shutil.rmtree(self.data, ignore_errors=True)
+        for port in self.ports:  # its sockets lie in /tmp, whatever TMPDIR says, and are named by port
+            for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
+                left.unlink(missing_ok=True)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def _argv(self) -> list[str]:
+        identities = self.directory / "identities.json"
+        identities.write_text(json.dumps({"identities": [_identity(name, rights) for name, rights in RIGHTS.items()]}))
+        ports = [f"-{part}.port={port}" for part, port in zip(PARTS, self.ports, strict=False)]
+        ports += [f"-{part}.port.grpc={port}" for part, port in zip(PARTS, self.ports[len(PARTS) :], strict=True)]
+        return [
+            WEED,
+            "mini",
+            f"-dir={self.data}",
+            f"-bucket={BUCKET}",
+            f"-s3.config={identities}",
+            "-s3.autoCreateBucket=false",  # as on AWS
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
+            "-ip=127.0.0.1",
+            "-ip.bind=127.0.0.1",
+            "-webdav=false",
+            "-admin.ui=false",
+            "-master.telemetry=false",
+            *ports,
+        ]
+
+    def _env(self) -> dict[str, str]:
+        own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        return {**own, "TMPDIR": str(self.data), "GOMEMLIMIT": "512MiB"}
+
+    def _wait_for_a_put(self) -> None:
+        """The port answers before a write can succeed."""
+        end = time.monotonic() + 60
+        with closing(_client(self.endpoint)) as client:
+            while True:
+                try:
+                    client.put_object(Bucket=BUCKET, Key="ready", Body=b"")
+                    client.create_bucket(Bucket=OTHER_BUCKET)
+                    return
+                except (BotoCoreError, ClientError) as error:
+                    if self._process.poll() is not None or time.monotonic() > end:
+                        raise RuntimeError(f"SeaweedFS did not start: {self.log.read_text()[-3000:]}") from error
+                    time.sleep(0.05)
+
+
+def _client(endpoint: str) -> S3Client:
+    session = Session("admin", SECRET, region_name=REGION)
+    config = Config(
+        connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}, proxies={}
+    )
+    return session.client("s3", endpoint_url=endpoint, config=config)
+
+
+def _identity(name: str, rights: list[str]) -> dict[str, object]:
+    return {"name": name, "credentials": [{"accessKey": name, "secretKey": SECRET}], "actions": rights}
