@@ -13,8 +13,9 @@ from .runtime import Runtime
 from .store.journal import Journal
 from .training.evidence import Evidence, Outcome, Verdict, judge
 from .training.log_line import LogLine
+from .training.marker_file import look_at
 from .training.markers import MarkerFiles, Markers, MarkerSet, decode_baseline
-from .training.record import ExitRecord
+from .training.record import ExitRecord, decode_process, started_path
 from .training.trainer import Processes, adopt
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ class Attendant:
         self._processes = processes
         self._journal = journal
         self._files = MarkerFiles(spec.workdir, spec.training, state_dir, spec.run)
+        self._started = started_path(state_dir, spec.run) if spec.training.command else ""
         self._log = self._log_line()
         self._markers = MarkerSet()
         self._gone_since: float | None = None
@@ -43,6 +45,7 @@ class Attendant:
         self._kept = ""
         self.process: ProcessId | None = None
         self.verdict = Verdict(Outcome.WAITING, None, "the agent has not looked yet")
+        self.pid_written_by: int | None = None
         self.problems: tuple[str, ...] = ()
         self._remember()
 
@@ -61,6 +64,7 @@ class Attendant:
             self._log_since = now
         if self._log.problem:
             problems.append(self._log.problem)
+        self.pid_written_by = seen.pid_written_by
         self._tell(problems)
         self._keep()
         self.verdict = judge(self._evidence(seen), now, grace=self._spec.training.grace)
@@ -75,10 +79,14 @@ class Attendant:
         """Whether the process has ended, or came and went between two looks."""
         if self.process is not None:
             return self._processes.exited(self.process)
+        if self._started:
+            return False
         return seen.pid_new and isinstance(seen.pid, int) and self._processes.identify(seen.pid) is None
 
     def _candidate(self, seen: Markers, problems: list[str]) -> ProcessId | None:
-        """Who the pid file names, unless the one that is followed still lives."""
+        """Who was started by us, else who the pid file names, unless the one that is followed still lives."""
+        if self._started:
+            return self._started_by_us()
         if self.followed or seen.pid is None:
             return None
         if isinstance(seen.pid, Malformed):
@@ -90,6 +98,13 @@ class Attendant:
         if seen.pid_new and self.process is None:
             problems.append(f"{self._spec.training.pid_file}: {found}")
         return None
+
+    def _started_by_us(self) -> ProcessId | None:
+        """By the agent's own file, which names a process whatever became of it; a pid file may be anybody's."""
+        if self.followed:
+            return None
+        found = decode_process(look_at("/", self._started).body)
+        return found if isinstance(found, ProcessId) and found.boot_id == self._boot_id else None
 
     def _ended_unseen(self, seen: Markers) -> ProcessId | None:
         """Who came and went between two looks, or before the first, by the exit record that was left."""

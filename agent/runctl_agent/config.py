@@ -26,6 +26,7 @@ SYSTEM = "/etc/runctl"
 PATIENCE = 10
 """Seconds for which a spec that does not parse may still be being written (cloud-init does not write atomically)."""
 
+_NOTHING: Mapping[str, object] = {}
 _TEXTS = frozenset({"tag:yaml.org,2002:str", "tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:merge", "tag:yaml.org,2002:value"})
 _SCALARS = frozenset({f"tag:yaml.org,2002:{name}" for name in ("int", "float", "bool", "null")})
 _MAP = "tag:yaml.org,2002:map"
@@ -74,8 +75,9 @@ def load_document(path: str, runtime: Runtime, *, patience: int = PATIENCE) -> S
     return parse_document(_decoded(_read(path), path), source=path, folder=folder)
 
 
-def draft_spec(path: str, given: Mapping[str, object]) -> Spec:
-    """A spec to launch: the file at `path` (empty: none) with the settings `given`, of a command's options, laid over it.
+def draft_spec(path: str, given: Mapping[str, object], defaults: Mapping[str, object] = _NOTHING) -> Spec:
+    """A spec to launch: the file at `path` (empty: none), over it the settings `given`, of a command's options, and
+    `defaults` for the top-level keys that neither has.
 
     Raises ConfigError with every mistake. Paths stay as they are written: they are those of another machine.
     """
@@ -83,6 +85,7 @@ def draft_spec(path: str, given: Mapping[str, object]) -> Spec:
     document = _Document(_decoded(_read(path), path) if path else "{}")
     if not document.readable:
         document.refuse(source)
+    document.lay_over({key: value for key, value in defaults.items() if not document.has(key)})
     document.lay_over(given)
     spec, mistakes = check_spec(document.value)
     somewhere = _resolved(replace(spec, workdir=os.path.join("/", spec.workdir)), "/")
@@ -136,6 +139,9 @@ class _Document:
         lines = "".join(f"\n  line {line}: {text}" if line else f"\n  {text}" for line, text in placed)
         where = f"{source} at the lines named" if any(line for line, _ in placed) else "the options of the command"
         raise ConfigError(f"{source} has {many}", lines, f"correct {where}")
+
+    def has(self, key: str) -> bool:
+        return isinstance(self.value, dict) and key in self.value
 
     def lay_over(self, given: Mapping[str, object]) -> None:
         """Put settings that stand in no line, which is line 0, over those of the text; mappings are merged."""

@@ -20,7 +20,7 @@ from .config import load_spec
 from .disk.lease import ignore_lease_breaks
 from .errors import RunctlError, WrongStateError
 from .machine import Machine, make_state_dir
-from .pipeline import NOT_STARTED, Pipeline
+from .pipeline import Pipeline
 from .runtime import Event, Runtime, ThreadRuntime
 
 log = logging.getLogger("runctl_agent.daemon")  # also when run as a module
@@ -64,10 +64,10 @@ def run(config: str, state_dir: str) -> bool:
         journal = machine.journal()
         if journal.damaged:
             log.error("the journal was damaged; it lies at %s now, and what is on disk is found anew", journal.damaged)
-        pipeline = Pipeline(runtime, spec, machine.keys, state_dir, journal, machine.stager(), machine.locks(), machine)
+        pipeline = Pipeline(
+            runtime, spec, machine.keys, state_dir, machine.home(), journal, machine.stager(), machine.locks(), machine
+        )
         log.info("run %s: watching %s", spec.run, ", ".join(watched.path for watched in spec.checkpoints))
-        if spec.training.command:
-            log.warning("%s", NOT_STARTED)
         again = False
         pipeline.start()
         try:

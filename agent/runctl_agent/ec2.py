@@ -1,6 +1,6 @@
 """The instance's own tags; nobody else talks to EC2.
 
-Sources: CreateTags and DescribeTags (Amazon EC2 API Reference), "Error codes for the Amazon EC2 API".
+Sources: CreateTags, DescribeTags and DescribeInstances (Amazon EC2 API Reference), "Error codes for the Amazon EC2 API".
 """
 
 from __future__ import annotations
@@ -68,6 +68,17 @@ class Ec2Tags:
     def read(self) -> Mapping[str, str]:
         tags = self._imds_tags()
         return self._describe() if tags is None else tags
+
+    def launch_time(self) -> int:
+        """LaunchTime: of the launch, or of the last start of a stopped instance. Raises TagError."""
+        try:
+            answer = self._client().describe_instances(InstanceIds=[self._instance.id])
+            return int(answer["Reservations"][0]["Instances"][0]["LaunchTime"].timestamp())
+        except (BotoCoreError, ClientError) as error:
+            raise self._translated("ec2:DescribeInstances", error) from error
+        except (LookupError, AttributeError) as error:
+            what = f"ec2:DescribeInstances on {self._instance.id}"
+            raise TagsUnavailable(what, f"the answer has no LaunchTime ({error!r})") from error
 
     def _describe(self) -> dict[str, str]:
         own: FilterTypeDef = {"Name": "resource-id", "Values": [self._instance.id]}

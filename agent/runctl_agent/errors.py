@@ -6,6 +6,7 @@ RunctlError
 ├── RefusedError        exit 4   AWS refused: credentials, rights, quota, capacity
 ├── NotFoundError       exit 5
 ├── WrongStateError     exit 6
+│   └── Occupied                 something else stands where a checkpoint would be restored
 ├── TimedOutError       exit 7
 ├── SourceChanged       exit 6   what was staged or being sent is no longer what was finished
 ├── DiskShort           exit 6   less than staging.keep_free would be left on a disk
@@ -74,6 +75,10 @@ class NotFoundError(RunctlError):
 
 class WrongStateError(RunctlError):
     exit_code = 6
+
+
+class Occupied(WrongStateError):
+    """Nothing was overwritten."""
 
 
 class TimedOutError(RunctlError):

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from .contract.spec import Spec
 from .errors import RunctlError, TimedOutError
 from .machine import Machine
-from .pipeline import gatherer_of, sender_of
 from .runtime import Runtime
 from .sender import Sender
+from .stages import gatherer_of, sender_of
 from .store.commit import Committer
 from .store.journal import Journal
 from .store.rows import Newest

@@ -68,8 +68,13 @@ class Gatherer:
         """Whether what is not whole now will never be."""
         if ended != self._ended:
             self._ended = ended
-            self._ending = ended  # a last read of everything: the hint of the last checkpoint may never have come
+            self._ending = self._ending or ended  # a last read: the hint of the last checkpoint may never have come
             self._mailbox.put(None)
+
+    def rescan(self) -> None:
+        """Read everything again: somebody wants to be sure. Until then nothing is quiet."""
+        self._ending = True
+        self._mailbox.put(None)
 
     def forget(self, root: str, name: str, *, rewritten: bool) -> None:
         """What was staged of this name was dropped: read it again. `rewritten`: in place, below a link of ours."""

@@ -24,6 +24,7 @@ from .store.journal import Journal
 from .store.s3 import S3Store
 from .surroundings import Reached
 from .training.imds import Imds
+from .training.job import Workers
 from .training.trainer import LinuxProcesses
 
 
@@ -38,6 +39,9 @@ class Machine:
         self.boot_id = self._processes.boot_id
         self.boot_time = boot_time()
         self.destination, self.keys = places(spec)
+        runtime_dir = default_runtime_dir(state_dir, uid=os.geteuid(), environ=os.environ)
+        self.lock_dir = os.path.join(runtime_dir, "locks")
+        self._instance: Instance | None = None
         self._imds = Imds()
         self._owner = ""
 
@@ -48,11 +52,19 @@ class Machine:
         return self._processes
 
     def reach(self) -> Reached:
-        instance = self.instance()
+        instance = self._instance = self.instance()
         store = self.store(instance)
         store.check_bucket(self.keys.base)
-        tags = self.tags(instance) if instance is not None else None
-        return Reached(instance, instance.id if instance is not None else host_name(), store, tags)
+        if instance is None:
+            return Reached(None, host_name(), store, None)
+        tags = self.tags(instance)
+        return Reached(instance, instance.id, store, tags, _Own(self._imds, tags))
+
+    def jobs(self) -> Workers:
+        return Workers()
+
+    def other_store(self, bucket: str) -> S3Store:
+        return self.store(self._instance, bucket)
 
     def instance(self) -> Instance | None:
         """Who EC2 says we are; None outside EC2."""
@@ -65,10 +77,10 @@ class Machine:
             )
         return instance
 
-    def store(self, instance: Instance | None) -> S3Store:
+    def store(self, instance: Instance | None, bucket: str | None = None) -> S3Store:
         # Where AWS_REGION is not set, the bucket is asked for in the instance's own region.
         region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-        return S3Store(self.destination.bucket, region=region or (instance.region if instance is not None else None))
+        return S3Store(bucket or self.destination.bucket, region=region or (instance.region if instance is not None else None))
 
     def tags(self, instance: Instance) -> Ec2Tags:
         return Ec2Tags(instance, self._imds.tags)
@@ -120,8 +132,7 @@ class Machine:
         return Stager(self.home(), keep_free=self._spec.staging.keep_free, roots=roots)
 
     def locks(self) -> Locks:
-        runtime_dir = default_runtime_dir(self.state_dir, uid=os.geteuid(), environ=os.environ)
-        return Locks(os.path.join(runtime_dir, "locks"))
+        return Locks(self.lock_dir)
 
     def _owner_alive(self, owner: str) -> bool:
         pid, ticks, boot_id, _ = owner.split("/")
@@ -131,6 +142,20 @@ class Machine:
             return self._processes.alive(ProcessId(int(pid), int(ticks), boot_id))
         except RunctlError:
             return True  # not to be seen now: what it claimed stays claimed
+
+
+class _Own:
+    """`surroundings.Own` of this machine."""
+
+    def __init__(self, imds: Imds, tags: Ec2Tags) -> None:
+        self._imds = imds
+        self._tags = tags
+
+    def tag(self, key: str) -> str | None:
+        return self._imds.tag(key)
+
+    def launch_time(self) -> int:
+        return self._tags.launch_time()
 
 
 def places(spec: Spec) -> tuple[Destination, Keys]:

@@ -3,6 +3,7 @@
     watch → settle → stage → journal                                        Gatherer
                              journal → upload → commit                      Sender
     trainer, markers                                  → report → publish    Attendant, Report, Publisher
+    code, setup, restore, start; runctl:want          → trainer             Conductor
 
 Nothing waits for the network but the sender and the publisher, so that what the trainer wrote is safe from its rotation
 before anything is known of S3, EC2 or IMDS.
@@ -16,34 +17,29 @@ from collections.abc import Callable
 from .attend import Attendant
 from .contract.keys import Keys
 from .contract.spec import Spec
-from .contract.status import State
+from .contract.status import State, decode_state
 from .disk.lock import Locks
-from .disk.read import Reader
-from .disk.settle import Settler
 from .disk.stage import Stager
 from .errors import RunctlError
-from .gather import Gatherer
-from .intake import Intake
-from .lineage import Lineage
+from .life.conductor import Conductor
+from .life.wants import Flushing
 from .publish import Publisher, TagPort
-from .records import Held, ProcessId
 from .report import Facts, Report
-from .runtime import Event, Runtime, Task
+from .runtime import Runtime, Task
 from .sender import Sender
+from .stages import gatherer_of, sender_of
 from .store.backoff import backoff
 from .store.commit import Committer
-from .store.journal import Journal, Row
-from .store.upload import Uploader
+from .store.journal import Journal
+from .store.objects import Got
 from .surroundings import Reached, Surroundings
-from .training.evidence import Outcome, Verdict
+from .training.evidence import Verdict
 from .training.state import refusal
 
 log = logging.getLogger(__name__)
 
 TICK = 0.25
 """Seconds between looks at the trainer and its markers."""
-
-NOT_STARTED = "training.command is not started by this version: start it with runctl-agent exec -- COMMAND"
 
 TELL = 1.0
 """Seconds between reports while the verdict stays the same."""
@@ -58,6 +54,7 @@ class Pipeline:
         spec: Spec,
         keys: Keys,
         state_dir: str,
+        home: str,
         journal: Journal,
         stager: Stager,
         locks: Locks,
@@ -74,7 +71,10 @@ class Pipeline:
         self.keys = keys
         self.gatherer = gatherer_of(runtime, spec, stager, locks, journal, self._filled)
         self.attendant = Attendant(runtime, spec, state_dir, around.boot_id, around.processes(), journal)
-        self.report = Report(runtime, spec.run, journal, around.boot_id, around.boot_time)
+        commanded = bool(spec.training.command)
+        self.report = Report(runtime, spec.run, journal, around.boot_id, around.boot_time, commanded=commanded)
+        flushing = Flushing(self.gatherer.rescan, lambda: self.gatherer.recovered.is_set() and self._read_all())
+        self.conductor = Conductor(runtime, spec, keys, state_dir, home, journal, around, self.report, flushing)
         self.publisher = self._publisher(None, None)
         self.sender: Sender | None = None
         self.unreached: RunctlError | None = None
@@ -95,6 +95,7 @@ class Pipeline:
 
     def stop(self) -> None:
         self.stopping.set()
+        self.conductor.stop()
         self._watcher.stop()
         self.gatherer.stop()
         if self.sender is not None:
@@ -119,7 +120,8 @@ class Pipeline:
         self._watcher.start()
 
     def _attend(self) -> None:
-        told, last, before = self._runtime.monotonic() - TELL, (Outcome.WAITING, -1), self.attendant.process
+        told, before = self._runtime.monotonic() - TELL, self.attendant.process
+        last: object = None
         while not self.stopping.is_set():
             self._recovered()
             verdict = self._look_at_training()
@@ -127,7 +129,8 @@ class Pipeline:
                 self.report.process_began(another=before is not None)
                 self._filled.set()  # its epoch is taken at once, before its first checkpoint
                 before = self.attendant.process
-            news = (verdict.outcome, self.sender.commits if self.sender is not None else 0)
+            self.conductor.turn(self.attendant)
+            news = (verdict.outcome, self.sender.commits if self.sender is not None else 0, self.conductor.conduct())
             if news != last or self._runtime.monotonic() - told >= TELL:
                 self.tell()
                 told, last = self._runtime.monotonic(), news
@@ -150,7 +153,7 @@ class Pipeline:
             self._untold = error
             return self.attendant.verdict
         self._untold = None
-        self.gatherer.training_ended(verdict.ended)
+        self.gatherer.training_ended(verdict.ended or self.conductor.preparing)
         return verdict
 
     def tell(self) -> State:
@@ -164,9 +167,10 @@ class Pipeline:
     def _facts(self) -> Facts:
         sender, gatherer = self.sender, self.gatherer
         unreached = self.unreached
-        troubles = gatherer.problems()
-        if self._spec.training.command:
-            troubles.append(NOT_STARTED)
+        conduct = self.conductor.conduct()
+        troubles = [*gatherer.problems(), *conduct.problems]
+        if conduct.trouble is not None:
+            troubles.append(str(conduct.trouble))
         if self._untold is not None:
             troubles.append(str(self._untold))
         busy = sender is not None and sender.busy  # asked first: what it drops is the gatherer's before it says so
@@ -180,6 +184,7 @@ class Pipeline:
             disk_full=gatherer.disk_full,
             incomplete=sender.incomplete if sender is not None else "",
             last_error=str(unreached) if unreached is not None else sender.last_error if sender is not None else "",
+            conduct=conduct,
             problems=(*troubles, *self._watcher.problems(), *self.attendant.problems, *map(str, self.publisher.problems())),
         )
 
@@ -189,13 +194,16 @@ class Pipeline:
             return refusal(self.unreached)
         if self.sender is not None and self.sender.refused:
             return self.sender.refused
+        if preparing := refusal(self.conductor.conduct().trouble):
+            return preparing
         denied = [problem.error for problem in self.publisher.problems() if problem.denied]
         return refusal(denied[0]) if denied else self.gatherer.refused
 
     def _send(self) -> None:
-        reached = self._reach()
-        if reached is None:
+        found = self._reach()
+        if found is None:
             return
+        reached, elsewhere = found
         where = f"instance {reached.instance.id}" if reached.instance is not None else "outside EC2: no tags are posted"
         log.info("S3 answers; this is %s", where)
         while not self.gatherer.recovered.wait(TELL):
@@ -217,15 +225,28 @@ class Pipeline:
             filled=self._filled,
         )
         self._republish(reached, committer, self.sender)
+        self._tasks.append(self._runtime.spawn("listen", lambda: self.conductor.listen(reached)))
+        self._tasks.append(self._runtime.spawn("begin", lambda: self.conductor.begin(reached, elsewhere, self._nothing_behind)))
         if not self.stopping.is_set():
             self.sender.run()
 
-    def _reach(self) -> Reached | None:
-        """Keep trying until the network answers; None: told to stop."""
+    def _read_all(self) -> bool:
+        """Whether everything on disk is in the journal, but for what can't be read."""
+        return self.gatherer.quiet or bool(self.gatherer.problems())
+
+    def _nothing_behind(self) -> bool:
+        sender = self.sender
+        if sender is None or not sender.epoch or not self._read_all():
+            return False
+        return not self._journal.behind().checkpoints and not sender.busy
+
+    def _reach(self) -> tuple[Reached, State | None] | None:
+        """Keep trying until the network answers; with what the run last published, before this agent does. None: told to stop."""
         attempt = 0
         while not self.stopping.is_set():
             try:
                 reached = self._around.reach()
+                elsewhere = reached.store.get(self.keys.status)
             except RunctlError as error:
                 attempt += 1
                 if str(error) != str(self.unreached):
@@ -234,7 +255,7 @@ class Pipeline:
                 self.stopping.wait(backoff(attempt, self._runtime.random()))
             else:
                 self.unreached = None
-                return reached
+                return reached, _published(elsewhere)
         return None
 
     def _publisher(self, tags: TagPort | None, status: Callable[[bytes], None] | None, instance: str = "") -> Publisher:
@@ -265,35 +286,7 @@ class Pipeline:
         self._tasks.append(self._runtime.spawn("publish", self.publisher.run))
 
 
-def gatherer_of(runtime: Runtime, spec: Spec, stager: Stager, locks: Locks, journal: Journal, filled: Event) -> Gatherer:
-    """The first half of the way, for the daemon and for `flush`."""
-    readers = {watched.path: Reader(watched) for watched in spec.checkpoints}
-    intake = Intake(runtime, list(readers), stager, locks, journal, spec.settle)
-    return Gatherer(runtime, readers, Settler(spec.settle), intake, journal, filled, settle=spec.settle)
-
-
-def sender_of(
-    runtime: Runtime,
-    spec: Spec,
-    keys: Keys,
-    journal: Journal,
-    stager: Stager,
-    locks: Locks,
-    reached: Reached,
-    committer: Committer,
-    gatherer: Gatherer,
-    *,
-    boot_id: str,
-    trainer: Callable[[], ProcessId | None],
-    filled: Event,
-) -> Sender:
-    """The second half of the way, for the daemon and for `flush`."""
-
-    def dropped(row: Row) -> None:
-        # Read again. Only a rewriting in place changes what a link holds.
-        finished = row.staged.finished
-        gatherer.forget(finished.root, finished.name, rewritten=any(file.held is Held.LINK for file in row.staged.files))
-
-    lineage = Lineage(runtime, journal, committer, reached.name, boot_id, backlog=lambda: gatherer.backlog, trainer=trainer)
-    uploader = Uploader(reached.store, journal, keys, runtime)
-    return Sender(runtime, spec.run, reached.name, journal, stager, locks, uploader, committer, lineage, filled, dropped)
+def _published(got: Got | None) -> State | None:
+    """What `status.json` says; a damaged one says nothing, and is written anew."""
+    state = None if got is None else decode_state(got.body)
+    return state if isinstance(state, State) else None

@@ -10,16 +10,20 @@ from dataclasses import asdict, dataclass, replace
 from . import __version__
 from .contract.phases import Phase
 from .contract.status import State
-from .errors import JournalError
+from .errors import JournalError, RunctlError
 from .records import Instance
 from .runtime import Runtime
 from .store.journal import Journal
-from .training.evidence import Verdict
-from .training.state import Life, Sync, again, begin, follow, sync_conditions
+from .training.evidence import Outcome, Verdict
+from .training.opening import Decision
+from .training.state import TABLE, Life, Sync, again, begin, follow, leave, route, sync_conditions
 
 log = logging.getLogger(__name__)
 
 MEMORY = "life"
+BEFORE = "life.before"
+"""The last life of another boot: how it ended decides what the agent does in this one."""
+
 RATE_WINDOW = 60.0
 DETAILS = 20
 
@@ -38,18 +42,42 @@ class Facts:
     incomplete: str
     last_error: str
     problems: tuple[str, ...]
+    conduct: Conduct
+
+
+@dataclass(frozen=True, slots=True)
+class Conduct:
+    """What becomes of the training by our own doing. `over`: nothing of one that is being ended is left. Texts are for people."""
+
+    decision: Decision | None = None
+    stage: Phase | None = None  # of the preparation
+    failure: tuple[str, ...] = ()  # why it can't be started
+    saving: bool = False
+    over: bool = False
+    want: str = ""
+    problems: tuple[str, ...] = ()
+    trouble: RunctlError | None = None  # what the preparation waits for
 
 
 class Report:
     """Keeps the life of the present attempt, in the journal too, and makes the state to publish."""
 
-    def __init__(self, runtime: Runtime, run: str, journal: Journal, boot_id: str, boot_time: int) -> None:
+    def __init__(
+        self, runtime: Runtime, run: str, journal: Journal, boot_id: str, boot_time: int, *, commanded: bool = False
+    ) -> None:
+        """`commanded`: the training is started by the agent; else by somebody else, and is waited for."""
         self._runtime = runtime
         self._run = run
         self._journal = journal
         self._boot_time = boot_time
+        self._commanded = commanded
         self._kept = journal.get(MEMORY) or ""
-        self.life = begin(boot_id, runtime.now(), _remembered(self._kept))
+        before = _remembered(self._kept)
+        if before is not None and before.boot_id != boot_id:
+            journal.put(BEFORE, self._kept)
+        self.before = _remembered(journal.get(BEFORE) or "")
+        self.life = begin(boot_id, runtime.now(), before)
+        self._decided: Decision | None = None
         self._sent: deque[tuple[float, int]] = deque()
         self._last_sent_at: float | None = None
         self._details: deque[str] = deque(maxlen=DETAILS)
@@ -58,9 +86,9 @@ class Report:
         self.instance: Instance | None = None
 
     def recovered(self) -> None:
-        """The journal and the disk were read: from now on the agent is attached."""
+        """The journal and the disk were read: from now on the agent follows what happens."""
         self._attached = True
-        if self.life.phase is Phase.STARTING:
+        if self.life.phase is Phase.STARTING and not self._commanded:
             self._live(self.life.to(Phase.WAITING, self._runtime.now()))
 
     def process_began(self, *, another: bool) -> None:
@@ -87,7 +115,8 @@ class Report:
         totals = self._journal.totals()
         durable = facts.quiet and not pending.checkpoints
         if self._attached:
-            self._follow(facts.verdict, now, durable)
+            self._conducted(facts.conduct, now)
+            self._follow(facts, now, durable)
         rate = self._rate(totals.sent_bytes)
         sync = Sync(
             pending_bytes=pending.bytes,
@@ -121,16 +150,48 @@ class Report:
             pending_since=int(min(max(pending.oldest_at, 0.0), now)) if pending.oldest_at is not None else None,
             rate=rate,
             exit_code=self.life.exit_code,
+            want=facts.conduct.want,
             error=facts.last_error or next(iter(facts.problems), ""),
             trainer_pid=facts.trainer_pid,
             details=(*facts.problems, *self._details)[:DETAILS],
         )
 
-    def _follow(self, verdict: Verdict, now: float, durable: bool) -> None:
-        for life in follow(self.life, verdict, now, durable=durable):
-            log.info("%s: %s", life.phase, verdict.reason)
-            self._details.appendleft(f"{life.phase}: {verdict.reason}")
-            self._live(life)
+    def _conducted(self, conduct: Conduct, now: float) -> None:
+        """What the agent itself decided or did to the training."""
+        decision = conduct.decision
+        if decision is not None and decision != self._decided:
+            self._decided = decision
+            self._decide(decision, now)
+        if self.life.terminal:
+            return
+        if conduct.saving and self.life.phase is not Phase.SAVING:
+            self._to(self.life.to(Phase.SAVING, now), "somebody asked for the end")
+        elif conduct.failure and self.life.phase is not Phase.SAVING:
+            self._details.extendleft(reversed(conduct.failure[1:]))
+            self._to(self.life.to(Phase.FAILED, now), conduct.failure[0])
+        elif conduct.stage is not None:
+            for phase in route(self.life.phase, conduct.stage):
+                self._to(self.life.to(phase, now), TABLE[phase].sentence)
+
+    def _decide(self, decision: Decision, now: float) -> None:
+        if decision.outcome is not None:
+            self._to(leave(self.life, decision.attempt, decision.outcome, decision.exit_code, now), decision.reason)
+        else:
+            self._live(replace(self.life, attempt=decision.attempt))
+
+    def _follow(self, facts: Facts, now: float, durable: bool) -> None:
+        verdict = facts.verdict
+        if self.life.phase is Phase.SAVING:
+            if facts.conduct.over and durable:
+                self._to(replace(self.life.to(Phase.STOPPED, now), exit_code=verdict.exit_code), "everything is durable")
+        elif not (self._commanded and verdict.outcome is Outcome.WAITING):
+            for life in follow(self.life, verdict, now, durable=durable):
+                self._to(life, verdict.reason)
+
+    def _to(self, life: Life, reason: str) -> None:
+        log.info("%s: %s", life.phase, reason)
+        self._details.appendleft(f"{life.phase}: {reason}")
+        self._live(life)
 
     def _live(self, life: Life) -> None:
         self.life = life

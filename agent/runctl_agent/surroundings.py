@@ -10,6 +10,7 @@ from .disk.watch import Watcher
 from .publish import TagPort
 from .records import Change, Instance
 from .store.objects import ObjectStore
+from .training.job import Jobs
 from .training.trainer import Processes
 
 
@@ -21,6 +22,17 @@ class Reached:
     name: str  # of the instance, else of the host: who writes epochs and manifests
     store: ObjectStore
     tags: TagPort | None
+    own: Own | None = None
+
+
+class Own(Protocol):
+    """What the instance can learn of itself; None outside EC2."""
+
+    def tag(self, key: str) -> str | None:
+        """One of its own tags, at no cost; None where it has none, or can't have them this way. Raises ImdsUnavailable."""
+
+    def launch_time(self) -> int:
+        """When it was launched, or started last, in whole seconds since the epoch. Raises TagError."""
 
 
 class Surroundings(Protocol):
@@ -28,10 +40,16 @@ class Surroundings(Protocol):
 
     boot_id: str
     boot_time: int
+    lock_dir: str  # of the agent's own locks, for the trainer to see
 
     def watcher(self, sink: Callable[[Change], None]) -> Watcher: ...
 
     def processes(self) -> Processes: ...
+
+    def jobs(self) -> Jobs: ...
+
+    def other_store(self, bucket: str) -> ObjectStore:
+        """Any bucket, as the instance reaches it: the code may lie elsewhere than the checkpoints."""
 
     def reach(self) -> Reached:
         """Identity and clients. Raises RunctlError while the network does not answer or refuses."""

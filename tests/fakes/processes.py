@@ -48,7 +48,10 @@ class FakeProcesses:
     def owner(self, process: ProcessId) -> int | None:
         return self._owners.get(process)
 
-    def signal(self, process: ProcessId, number: signal.Signals) -> None:
+    def session(self, leader: ProcessId) -> list[ProcessId]:
+        return []
+
+    def signal(self, process: ProcessId, number: signal.Signals, *, group: bool = False) -> None:
         if not self.alive(process):
             raise NotFoundError(f"can't send {number.name} to process {process.pid}", "it has ended")
         self.signalled.append((process, number))

@@ -21,6 +21,7 @@ from runctl_agent.records import Change, Instance
 from runctl_agent.store.journal import Journal
 from runctl_agent.store.objects import ObjectStore
 from runctl_agent.surroundings import Reached
+from runctl_agent.training.job import Jobs
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.processes import BOOT, FakeProcesses
 from tests.fakes.tag_store import TagStore
@@ -121,6 +122,7 @@ class Machine:
             self.spec,
             self.keys,
             str(self.state_dir),
+            str(self.state_dir),
             cast(Journal, Stepping(journal, runtime)),
             cast(Stager, Stepping(stager, runtime)),
             locks,
@@ -181,6 +183,7 @@ class Around:
         self._runtime = runtime
         self.boot_id = BOOT
         self.boot_time = BOOT_TIME
+        self.lock_dir = str(machine.folder / "locks")
         self.made: SimWatcher | None = None
 
     def watcher(self, sink: Callable[[Change], None]) -> Watcher:
@@ -189,6 +192,12 @@ class Around:
 
     def processes(self) -> FakeProcesses:
         return self._machine.processes
+
+    def jobs(self) -> Jobs:
+        raise AssertionError("this training is started by somebody else")
+
+    def other_store(self, bucket: str) -> ObjectStore:
+        raise AssertionError("there is no code to fetch")
 
     def reach(self) -> Reached:
         machine = self._machine

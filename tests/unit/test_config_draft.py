@@ -38,6 +38,13 @@ def test_what_is_given_goes_over_the_file_and_mappings_are_merged(tmp_path: Path
     assert spec.training.env == {"A": "a", "B": "c"}
 
 
+def test_defaults_are_for_what_neither_has(tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("project: mine\n")
+    spec = draft_spec(str(file), GIVEN, {"project": "theirs", "run": "other", "settle": 7})
+    assert (spec.project, spec.run, spec.settle) == ("mine", "gpt2", 7.0)
+
+
 def test_mistakes_of_the_file_have_lines_and_those_of_the_options_none(tmp_path: Path) -> None:
     file = tmp_path / "run.yaml"
     file.write_text("setle: 5s\nrun: other\ntraining:\n  grace: soon\n  env: 3\n")

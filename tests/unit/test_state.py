@@ -32,6 +32,8 @@ DRAWN = {
     ("setup", "restoring"),
     ("restoring", "training"),
     ("starting", "waiting"),
+    ("starting", "finished"),
+    ("starting", "stopped"),
     ("waiting", "training"),
     ("training", "finishing"),
     ("finishing", "finished"),

@@ -59,7 +59,7 @@ def identified(processes: LinuxProcesses, pid: int) -> ProcessId:
 )
 def test_a_command_may_be_called_anything(comm: bytes, ticks: int, state: str) -> None:
     between = b" ".join(b"%d" % n for n in range(18))
-    assert parse_stat(b"42 (%s) %s %s %d 0 1\n" % (comm, state.encode(), between, ticks)) == Stat(state, ticks)
+    assert parse_stat(b"42 (%s) %s %s %d 0 1\n" % (comm, state.encode(), between, ticks)) == Stat(state, ticks, 2)
 
 
 @given(st.binary())

@@ -14,7 +14,7 @@ from runctl_agent.runtime import ThreadRuntime
 
 from . import sums
 from .database import Database
-from .progress import Progress
+from .progress import Progress, forget_row
 from .rows import Behind as Behind
 from .rows import HeldEpoch as HeldEpoch
 from .rows import Newest, RowState, Totals, blob, encode_staged, row_of, text_of
@@ -193,17 +193,10 @@ class Journal(Progress):
             )
             sums.remember_newest(connection, Newest(name, manifest.step, manifest.rank, at, manifest_key))
 
-    def mark(self) -> int:
-        """Of the newest row: what is journaled from now on comes after it."""
-        with self._database.read() as connection:
-            (newest,) = connection.execute("SELECT coalesce(max(id), 0) FROM rows").fetchone()
-        return int(newest)
-
-    def pending_up_to(self, mark: int) -> int:
-        """How many of what was journaled when `mark` was taken are not committed."""
-        with self._database.read() as connection:
-            found = connection.execute("SELECT count(*) FROM rows WHERE state = 'staged' AND id <= ?", (mark,)).fetchone()
-        return int(found[0])
+    def hasten(self) -> None:
+        """What failed and waits is due now."""
+        with self._database.write() as connection:
+            connection.execute("UPDATE rows SET next_try = 0 WHERE state = 'staged'")
 
     # --- sums ---
 
@@ -288,7 +281,7 @@ def _drop(connection: sqlite3.Connection, row_id: int, reason: str) -> None:
 
 def _settle(connection: sqlite3.Connection, row_id: int, state: RowState) -> None:
     """Forget what only a staged row needs, and the older rows of its name in its state: a file may be rewritten for months."""
-    forgetrow_of(connection, row_id)
+    forget_row(connection, row_id)
     connection.execute("DELETE FROM snapshots WHERE row = ?", (row_id,))
     connection.execute(
         """DELETE FROM rows WHERE state = ?2 AND id < (

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from enum import Enum
 
 from runctl_agent.contract.manifest import Manifest, ManifestFile
-from runctl_agent.errors import WrongStateError
+from runctl_agent.errors import Occupied, WrongStateError
 from runctl_agent.records import IN_PLACE, FileEntry, FileId, signature
 
 from .check import Check
@@ -194,7 +194,7 @@ class Landing:
             raise _occupied(os.path.join(self.destination, file.path))
         os.rename(file.path, file.path, src_dir_fd=tree, dst_dir_fd=self._fd)
 
-    def occupied(self, manifest: Manifest) -> WrongStateError:
+    def occupied(self, manifest: Manifest) -> Occupied:
         if manifest.kind not in IN_PLACE:
             return _occupied(self.place(manifest))
         other = next((f.path for f in manifest.files if self._compare(f, f.path) is Present.OTHER), manifest.files[0].path)
@@ -206,8 +206,8 @@ def _entry(path: str, tree: int) -> FileEntry:
     return FileEntry(path, FileId(at.st_dev, at.st_ino, at.st_size, at.st_mtime_ns))
 
 
-def _occupied(path: str) -> WrongStateError:
-    return WrongStateError(
+def _occupied(path: str) -> Occupied:
+    return Occupied(
         f"{path!r} was left as it is, and nothing was restored",
         "it is there already, with another content",
         "move it away, or restore into another directory with --to",

@@ -50,10 +50,22 @@ class OwedAbort:
 
 
 class Progress:
-    """The journal's half that the uploader writes. Every method is one transaction."""
+    """The journal's half that tells how far the uploads got. Every method is one transaction."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    def mark(self) -> int:
+        """Of the newest row: what is journaled from now on comes after it."""
+        with self._database.read() as connection:
+            (newest,) = connection.execute("SELECT coalesce(max(id), 0) FROM rows").fetchone()
+        return int(newest)
+
+    def pending_up_to(self, mark: int) -> int:
+        """How many of what was journaled when `mark` was taken are not committed."""
+        with self._database.read() as connection:
+            found = connection.execute("SELECT count(*) FROM rows WHERE state = 'staged' AND id <= ?", (mark,)).fetchone()
+        return int(found[0])
 
     def start_upload(self, row_id: int, path: str, key: str, upload_id: str, part_size: int) -> None:
         """Remember a multipart upload, in the place of what was known of this file."""

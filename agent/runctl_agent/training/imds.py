@@ -91,6 +91,11 @@ class Imds:
         values = {key: self._get(f"meta-data/tags/instance/{quote(key, safe='')}") for key in keys}
         return {key: value.decode("utf-8", "replace") for key, value in values.items() if value is not None}
 
+    def tag(self, key: str) -> str | None:
+        """One of the instance's own tags; None where it is not there, or tags are not had this way."""
+        value = None if self._disabled else self._get(f"meta-data/tags/instance/{quote(key, safe='')}")
+        return None if value is None else value.decode("utf-8", "replace")
+
     def life_cycle(self) -> str | None:
         if self._disabled:
             return None

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 from dataclasses import dataclass
 
 from runctl_agent.contract.document import Fields, between, boolean, count, encode, instant, optional, parse, text, total
 from runctl_agent.contract.malformed import Malformed
 from runctl_agent.records import ProcessId
+
+from .marker_file import look_at
 
 VERSION = 1
 
@@ -40,6 +44,29 @@ def started_path(state_dir: str, run: str) -> str:
 def lock_path(state_dir: str, run: str) -> str:
     """Locked (flock(2)) by whoever runs the command of this run, from before its start to after its end."""
     return f"{state_dir}/exec-{run}.lock"
+
+
+def was_started(state_dir: str, run: str, boot_id: str) -> bool:
+    """Whether the command of this run was started in this boot, whatever became of it; also while it is only about to be."""
+    started = decode_process(look_at("/", started_path(state_dir, run)).body)
+    record = decode_record(look_at("/", exit_path(state_dir, run)).body)
+    if isinstance(started, ProcessId) and started.boot_id == boot_id:
+        return True
+    return (isinstance(record, ExitRecord) and record.process.boot_id == boot_id) or _locked(lock_path(state_dir, run))
+
+
+def _locked(path: str) -> bool:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
 
 
 def encode_record(record: ExitRecord) -> bytes:

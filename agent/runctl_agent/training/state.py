@@ -2,6 +2,7 @@
 
     starting → setup → restoring → training → finishing → finished
     starting → waiting → training                               attached
+    starting → finished | stopped                               it had ended before this boot, and nothing begins
     every phase that is not terminal → saving, failed
     saving → interrupted | stopped
 
@@ -26,20 +27,26 @@ STUCK_AFTER = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What a phase means, and where it may lead."""
+    """What a phase means, where it may lead, and what may turn out to `stand` already: the end of an earlier boot or instance."""
 
     sentence: str
     to: frozenset[Phase]
+    stands: frozenset[Phase]
 
 
-def _row(sentence: str, *to: Phase) -> Row:
-    return Row(sentence, frozenset(to))
+def _row(sentence: str, *to: Phase, stands: tuple[Phase, ...] = ()) -> Row:
+    return Row(sentence, frozenset(to), frozenset(stands))
 
 
 TABLE: Mapping[Phase, Row] = MappingProxyType(
     {
         Phase.STARTING: _row(
-            "the agent is up and recovering its journal", Phase.SETUP, Phase.WAITING, Phase.SAVING, Phase.FAILED
+            "the agent is up and recovering its journal",
+            Phase.SETUP,
+            Phase.WAITING,
+            Phase.SAVING,
+            Phase.FAILED,
+            stands=(Phase.FINISHED, Phase.STOPPED),
         ),
         Phase.SETUP: _row("code, requirements and setup lines are being prepared", Phase.RESTORING, Phase.SAVING, Phase.FAILED),
         Phase.RESTORING: _row("the newest checkpoint is coming back from S3", Phase.TRAINING, Phase.SAVING, Phase.FAILED),
@@ -62,7 +69,7 @@ TABLE: Mapping[Phase, Row] = MappingProxyType(
 
 def advance(phase: Phase, target: Phase) -> Phase:
     """`target`, if the table leads there in one step. Raises WrongStateError."""
-    if target in TABLE[phase].to:
+    if target in TABLE[phase].to | TABLE[phase].stands:
         return target
     allowed = ", ".join(sorted(TABLE[phase].to)) or "nothing: it is terminal"
     raise WrongStateError(f"phase {phase} can't become {target}", f"it leads to {allowed}")
@@ -108,12 +115,12 @@ class Life:
 
 
 def begin(boot_id: str, now: float, before: Life | None = None) -> Life:
-    """The life of an agent that starts: on the same boot the same attempt, whose end stands; on a new boot the next one."""
+    """The life of an agent that starts: on the same boot the same attempt, whose end or way there stands; else the next one."""
     if before is None:
         return Life(boot_id, 1, Phase.STARTING, int(now))
     if before.boot_id != boot_id:
         return Life(boot_id, before.attempt + 1, Phase.STARTING, int(now))
-    if before.terminal:
+    if before.terminal or before.phase is Phase.SAVING:
         return before
     return replace(before, phase=Phase.STARTING, since=int(now))
 
@@ -123,6 +130,11 @@ def again(life: Life, now: float) -> Life:
     if not life.terminal:
         raise WrongStateError(f"attempt {life.attempt} can't be followed by another", f"it is still {life.phase}")
     return Life(life.boot_id, life.attempt + 1, Phase.WAITING, int(now), conditions=life.conditions)
+
+
+def leave(life: Life, attempt: int, outcome: Phase, exit_code: int | None, now: float) -> Life:
+    """The life of an agent that finds its run ended, and begins nothing: the end of `attempt` stands."""
+    return replace(life.to(outcome, now), attempt=attempt, exit_code=exit_code)
 
 
 def follow(life: Life, verdict: Verdict, now: float, *, durable: bool) -> tuple[Life, ...]:

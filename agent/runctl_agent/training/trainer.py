@@ -44,19 +44,23 @@ class Processes(Protocol):
     def owner(self, process: ProcessId) -> int | None:
         """Its real uid, the one that kill(2) asks for; None: gone."""
 
-    def signal(self, process: ProcessId, number: signal.Signals) -> None:
-        """Send to this very process. Raises NotFoundError: gone; WrongStateError: the kernel refuses."""
+    def signal(self, process: ProcessId, number: signal.Signals, *, group: bool = False) -> None:
+        """Send to this very process, or to its whole group. Raises NotFoundError: gone; WrongStateError: the kernel refuses."""
 
     def forget(self, process: ProcessId) -> None:
         """Let go of what `exited` holds."""
 
+    def session(self, leader: ProcessId) -> list[ProcessId]:
+        """Who is alive in the session that `leader` began (setsid(2)), also after its end."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stat:
-    """What /proc/PID/stat tells: `state` is one letter, `ticks` the start in clock ticks since boot."""
+    """What /proc/PID/stat tells: `state` is one letter, `ticks` the start in clock ticks since boot, `session` a pid."""
 
     state: str
     ticks: int
+    session: int = 0
 
     @property
     def dead(self) -> bool:
@@ -64,17 +68,17 @@ class Stat:
 
 
 def parse_stat(line: bytes) -> Stat | Malformed:
-    """Fields 3 and 22. The command's name, field 2, may hold spaces and parentheses: it ends at the last parenthesis.
+    """Fields 3, 6 and 22. The command's name, field 2, may hold spaces and parentheses: it ends at the last parenthesis.
 
     >>> parse_stat(b"7 (a) Z (b) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4242 0")
-    Stat(state='S', ticks=4242)
+    Stat(state='S', ticks=4242, session=3)
     >>> parse_stat(b"7 (a")
     Malformed(reason='not a line of /proc/PID/stat')
     """
     fields = _STAT.match(line, line.rfind(b")") + 1)
     if fields is None or b"(" not in line or len(fields[3]) > 20:
         return Malformed("not a line of /proc/PID/stat")
-    return Stat(fields[1].decode("ascii", "replace"), int(fields[3]))
+    return Stat(fields[1].decode("ascii", "replace"), int(fields[3]), int(fields[2].split()[2]))
 
 
 class LinuxProcesses:
@@ -124,7 +128,7 @@ class LinuxProcesses:
             return None
         return found[1]
 
-    def signal(self, process: ProcessId, number: signal.Signals) -> None:
+    def signal(self, process: ProcessId, number: signal.Signals, *, group: bool = False) -> None:
         what = f"can't send {number.name} to process {process.pid}"
         try:
             fd = self._open(process)
@@ -133,7 +137,10 @@ class LinuxProcesses:
         if fd is None:
             raise NotFoundError(what, "it has ended", "nothing is left to signal")
         try:
-            signal.pidfd_send_signal(fd, number)
+            if group:
+                os.killpg(os.getpgid(process.pid), number)
+            else:
+                signal.pidfd_send_signal(fd, number)
         except ProcessLookupError:
             raise NotFoundError(what, "it has ended", "nothing is left to signal") from None
         except PermissionError as error:
@@ -145,6 +152,16 @@ class LinuxProcesses:
         fd = self._held.pop(process, None)
         if fd is not None:
             os.close(fd)
+
+    def session(self, leader: ProcessId) -> list[ProcessId]:
+        if leader.boot_id != self.boot_id:
+            return []
+        found = []
+        for name in os.listdir(self._proc):
+            seen = self._look(int(name)) if name.isdigit() else None
+            if seen is not None and seen[0].session == leader.pid and seen[0].ticks >= leader.ticks and not seen[0].dead:
+                found.append(ProcessId(int(name), seen[0].ticks, self.boot_id))
+        return found
 
     def close(self) -> None:
         for process in tuple(self._held):
@@ -216,7 +233,15 @@ def adopt(processes: Processes, pid: int, user: str, *, euid: int | None = None)
     return process
 
 
-def send_signal(processes: Processes, process: ProcessId, number: signal.Signals, *, user: str, written_by: int | None) -> None:
+def send_signal(
+    processes: Processes,
+    process: ProcessId,
+    number: signal.Signals,
+    *,
+    user: str,
+    written_by: int | None,
+    group: bool = False,
+) -> None:
     """Signal the training, if it belongs to `user`; without one, to who wrote the pid file (a file of root's vouches for any).
 
     Raises WrongStateError: it belongs to someone else; NotFoundError: it has ended.
@@ -228,7 +253,7 @@ def send_signal(processes: Processes, process: ProcessId, number: signal.Signals
     allowed = uid_of(user) if user else written_by
     if owner != allowed and (user or allowed != 0):
         raise WrongStateError(what, f"it belongs to uid {owner}, not to the training's user", "set training.user in the run spec")
-    processes.signal(process, number)
+    processes.signal(process, number, group=group)
 
 
 def uid_of(user: str) -> int | None:

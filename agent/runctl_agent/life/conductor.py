@@ -1,0 +1,168 @@
+"""What is asked of the training, and what becomes of it: begun by the starter, ended where somebody wants it ended."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+from runctl_agent.attend import Attendant
+from runctl_agent.contract.keys import Keys
+from runctl_agent.contract.phases import Phase
+from runctl_agent.contract.spec import Spec
+from runctl_agent.contract.status import State
+from runctl_agent.contract.tags import WANT
+from runctl_agent.errors import TagError
+from runctl_agent.report import Conduct, Report
+from runctl_agent.runtime import Runtime
+from runctl_agent.store.backoff import backoff
+from runctl_agent.store.journal import Journal
+from runctl_agent.surroundings import Reached, Surroundings
+from runctl_agent.training.evidence import Outcome
+from runctl_agent.training.opening import Decision, Known, decide
+from runctl_agent.training.record import was_started
+
+from .ending import Ending
+from .starter import Starter
+from .wants import Flushing, Wants
+
+log = logging.getLogger(__name__)
+
+LAUNCHED = "launched"
+LAUNCHED_BEFORE = "launched.before"
+
+
+class Conductor:
+    """`turn` from the task that attends the training; `begin` and `listen` in tasks of their own."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        spec: Spec,
+        keys: Keys,
+        state_dir: str,
+        home: str,
+        journal: Journal,
+        around: Surroundings,
+        report: Report,
+        flushing: Flushing,
+    ) -> None:
+        self._runtime = runtime
+        self._spec = spec
+        self._state_dir = state_dir
+        self._journal = journal
+        self._around = around
+        self._report = report
+        self._stopping = runtime.event()
+        self._over = False
+        self._starter = Starter(runtime, spec, keys, state_dir, home, journal, around.jobs()) if spec.training.command else None
+        self._wants = Wants(runtime, journal, around.boot_id, flushing)
+        self._ending = Ending(runtime, spec.training, around.processes())
+
+    @property
+    def preparing(self) -> bool:
+        """Nothing of a training that is ours to start runs."""
+        return self._starter is not None and self._starter.preparing
+
+    def stop(self) -> None:
+        """The agent ends: what is being prepared ends with it, a training does not."""
+        self._stopping.set()
+        self._wants.stopping.set()
+        if self._starter is not None:
+            self._starter.cancel()
+
+    def begin(self, reached: Reached, elsewhere: State | None, durable: Callable[[], bool]) -> None:
+        """Decide what to do with the run, and do it. `elsewhere`: its last published state, before this agent's own."""
+        if self._starter is None:
+            return
+        decision = self._decision(reached, elsewhere)
+
+        def told() -> bool:
+            return self._report.life.attempt == decision.attempt and durable()
+
+        self._starter.run(decision, reached.store, self._around.other_store, self._around.lock_dir, told)
+
+    def listen(self, reached: Reached) -> None:
+        """Take what the controller asks, until told to stop."""
+        own = reached.own
+        if own is not None:
+            self._wants.run(lambda: own.tag(WANT), lambda: self._launched(reached))
+
+    def turn(self, attendant: Attendant) -> None:
+        """One look at a run that is to end."""
+        if not self._saving:
+            return
+        if self._starter is not None and self._starter.preparing:
+            self._starter.cancel()
+        alive = attendant.followed
+        begun = attendant.verdict.outcome is not Outcome.WAITING or self.preparing or self._starter is None
+        over = self._ending.turn(attendant.process, alive=alive, written_by=attendant.pid_written_by)
+        self._over = over and begun and not alive
+
+    @property
+    def _saving(self) -> bool:
+        life = self._report.life
+        return (self._wants.stop and not life.terminal) or life.phase is Phase.SAVING
+
+    def conduct(self) -> Conduct:
+        starter = self._starter
+        problems = tuple(filter(None, (self._wants.problem, self._ending.problem)))
+        common = Conduct(saving=self._saving, over=self._over, want=self._wants.acknowledged, problems=problems)
+        if starter is None:
+            return common
+        return replace(common, decision=starter.decision, stage=starter.stage, failure=starter.failure, trouble=starter.trouble)
+
+    def _decision(self, reached: Reached, elsewhere: State | None) -> Decision:
+        launched = self._patiently_launched(reached)
+        own = reached.instance.id if reached.instance is not None else ""
+        return decide(
+            Known(
+                life=self._report.life,
+                started=was_started(self._state_dir, self._spec.run, self._around.boot_id),
+                before=self._report.before,
+                launched_before=_number(self._journal.get(LAUNCHED_BEFORE)),
+                launched=launched,
+                elsewhere=elsewhere,
+                instance=own,
+                replaced=bool(self._spec.recover.group),
+            )
+        )
+
+    def _patiently_launched(self, reached: Reached) -> int | None:
+        """This life's LaunchTime; None outside EC2, and where the agent may not ask."""
+        attempt = 0
+        while not self._stopping.is_set():
+            try:
+                return self._launched(reached)
+            except TagError as error:
+                if error.permanent:
+                    log.warning("%s", error.full)
+                    return None
+                attempt += 1
+                self._stopping.wait(backoff(attempt, self._runtime.random()))
+        return None
+
+    def _launched(self, reached: Reached) -> int | None:
+        """Asked for once per boot. Raises TagError."""
+        if reached.own is None:
+            return None
+        boot, at = _kept(self._journal.get(LAUNCHED))
+        if boot == self._around.boot_id:
+            return at
+        found = reached.own.launch_time()
+        if at is not None:
+            self._journal.put(LAUNCHED_BEFORE, str(at))
+        self._journal.put(LAUNCHED, json.dumps([self._around.boot_id, found]))
+        return found
+
+
+def _kept(text: str | None) -> tuple[str, int | None]:
+    match json.loads(text or "[]"):
+        case [str(boot), int(at)]:
+            return boot, at
+    return "", None
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isdigit() else None

@@ -1,0 +1,67 @@
+"""Ending a training that somebody wants ended: its stop signal, its grace, then SIGKILL to it and all of its session."""
+
+from __future__ import annotations
+
+import logging
+import signal
+
+from runctl_agent.contract.spec import Training
+from runctl_agent.errors import NotFoundError, RunctlError
+from runctl_agent.records import ProcessId
+from runctl_agent.runtime import Runtime
+from runctl_agent.training.trainer import Processes, send_signal
+
+log = logging.getLogger(__name__)
+
+
+class Ending:
+    """`turn` a few times a second, from the task that looks at the training. `problem` says what can't be signalled."""
+
+    def __init__(self, runtime: Runtime, training: Training, processes: Processes) -> None:
+        self._runtime = runtime
+        self._training = training
+        self._processes = processes
+        self._signalled: float | None = None
+        self.problem = ""
+
+    def turn(self, process: ProcessId | None, *, alive: bool, written_by: int | None) -> bool:
+        """Whether nothing of the training is left; `written_by` is the owner of its pid file, where we did not start it."""
+        if process is None:
+            return True
+        try:
+            return self._end(process, written_by) if alive else self._clear(process)
+        except NotFoundError:
+            return False  # it ended just now; the next look tells
+        except RunctlError as error:
+            if str(error) != self.problem:
+                log.warning("%s", error.full)
+            self.problem = str(error)
+            return False
+
+    def _end(self, process: ProcessId, written_by: int | None) -> bool:
+        now, training = self._runtime.monotonic(), self._training
+        if self._signalled is None:
+            number = signal.Signals[training.stop_signal]
+            log.info("%s to process %d; it has %g s", number.name, process.pid, training.grace)
+            self._send(process, number, written_by, group=training.signal_to == "group")
+            self._signalled = now
+        elif now - self._signalled >= training.grace:
+            log.warning("process %d outlived its grace of %g s: SIGKILL", process.pid, training.grace)
+            self._send(process, signal.SIGKILL, written_by, group=False)
+        return False
+
+    def _clear(self, process: ProcessId) -> bool:
+        """The process is gone; what it left in its session, such as workers that load data, is not to write any more."""
+        if not self._training.command:
+            return True
+        left = self._processes.session(process)
+        for one in left:
+            self._processes.signal(one, signal.SIGKILL)
+        return not left
+
+    def _send(self, process: ProcessId, number: signal.Signals, written_by: int | None, *, group: bool) -> None:
+        if self._training.command:
+            self._processes.signal(process, number, group=group)
+        else:
+            user = self._training.user
+            send_signal(self._processes, process, number, user=user, written_by=written_by, group=group)

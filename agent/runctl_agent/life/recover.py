@@ -1,0 +1,93 @@
+"""What a training resumes from: the newest checkpoint that verifies, in the directory where its like was written."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from itertools import takewhile
+
+from runctl_agent.account import Account
+from runctl_agent.contract.keys import Keys
+from runctl_agent.contract.spec import Spec
+from runctl_agent.errors import NotFoundError, Occupied
+from runctl_agent.runtime import Runtime
+from runctl_agent.store.catalog import Ranked
+from runctl_agent.store.folder import BELOW, Owner, empty
+from runctl_agent.store.journal import Journal
+from runctl_agent.store.objects import ObjectStore
+from runctl_agent.store.restore import Restored, Restorer
+
+log = logging.getLogger(__name__)
+
+ASIDE = ".runctl-restored"
+"""In the workdir: for a checkpoint in whose place something else stands, such as what a power cut left half written."""
+
+
+class Recovery:
+    """Restores for the training's user, and tells the journal that what lands is committed already."""
+
+    def __init__(
+        self, spec: Spec, keys: Keys, store: ObjectStore, runtime: Runtime, journal: Journal, user: Account, euid: int
+    ) -> None:
+        self._spec = spec
+        self._roots = [watched.path for watched in spec.checkpoints]
+        self._journal = journal
+        owner = Owner(user.uid, user.gid) if user.uid != euid else None
+        self._restorer = Restorer(store, keys, runtime, owner, self._arriving)
+        self._destination = ""
+
+    def newest(self) -> str:
+        """The local path of the newest checkpoint that verifies; empty where none was ever committed whole.
+
+        Raises StoreError; NotFoundError: there are some and none verifies; WrongStateError: no room, no access.
+        """
+        candidates = self._restorer.candidates()
+        if not candidates:
+            return ""
+        self._destination = where(candidates[0].manifest.directory, self._roots)
+        try:
+            restored = self._restorer.restore(self._destination)
+        except Occupied as error:
+            log.warning("%s: it goes to %s", error, ASIDE)
+            restored = self._aside()
+        for passed in restored.passed_by:
+            log.warning("passed by %s: %s", passed.checkpoint, passed.reason)
+        log.info("to resume from: %s, step %d", restored.manifest.checkpoint, restored.manifest.step)
+        return restored.path
+
+    def _aside(self) -> Restored:
+        self._destination = os.path.join(self._spec.workdir, ASIDE)
+        try:
+            before = os.open(self._destination, BELOW)
+        except FileNotFoundError:
+            pass
+        else:
+            try:
+                empty(before)
+            finally:
+                os.close(before)
+        return self._restorer.restore(self._destination)
+
+    def _arriving(self, one: Ranked, signature: str) -> None:
+        if self._destination in self._roots:
+            self._journal.restored(self._destination, one.manifest.checkpoint, signature, one.key, one.manifest)
+
+
+def where(directory: str, roots: Sequence[str]) -> str:
+    """The watched directory that a checkpoint of `directory` belongs to: the same, or on another machine the likest end.
+
+    >>> where("/home/a/run/out/model", ["/home/b/run/out/optimizer", "/home/b/run/out/model"])
+    '/home/b/run/out/model'
+    """
+
+    def alike(root: str) -> int:
+        pairs = zip(reversed(directory.split("/")), reversed(root.split("/")), strict=False)
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+    return max(roots, key=lambda root: (root == directory, alike(root)))
+
+
+def nothing_verifies(error: NotFoundError) -> NotFoundError:
+    """With what an operator can do: to begin from nothing is his to decide."""
+    return NotFoundError(error.what, error.why, "bring the data back (a versioned bucket has it), or set `resume: never`")

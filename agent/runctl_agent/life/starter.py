@@ -1,0 +1,221 @@
+"""From the boot to the first step: decide, fetch and unpack the code, set up, restore, start. One task, one way through it.
+
+What fails because S3 does not answer is tried again without end; what a person has to mend is `failure`, and ends the run.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from runctl_agent.account import Account, account
+from runctl_agent.contract.keys import Keys
+from runctl_agent.contract.phases import Phase
+from runctl_agent.contract.spec import Spec
+from runctl_agent.errors import BadChecksum, NotFoundError, RunctlError, StoreError, WrongStateError
+from runctl_agent.runtime import Runtime
+from runctl_agent.store.backoff import backoff
+from runctl_agent.store.journal import Journal
+from runctl_agent.store.objects import ObjectStore
+from runctl_agent.training.exec import take_lock
+from runctl_agent.training.job import Done, Job, Jobs, Running, Setup, Train, Unpack, login_env
+from runctl_agent.training.opening import Decision, Opening
+
+from .code import Stores, fetch_code
+from .recover import Recovery, nothing_verifies
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+LOOK = 0.05
+"""Seconds between looks at a worker, or at what is waited for."""
+
+REAP = 1.0
+TRIES = 3
+"""Downloads of code that arrives damaged."""
+
+
+class Cancelled(Exception):
+    """The run is being ended, or the agent."""
+
+
+class Starter:
+    """`run` in a task of its own; all else may be read from any. Texts are empty where there is nothing to say."""
+
+    def __init__(self, runtime: Runtime, spec: Spec, keys: Keys, state_dir: str, home: str, journal: Journal, jobs: Jobs) -> None:
+        self._runtime = runtime
+        self._spec = spec
+        self._keys = keys
+        self._state_dir = state_dir
+        self._home = home
+        self._journal = journal
+        self._jobs = jobs
+        self._cancelled = runtime.event()
+        self.decision: Decision | None = None
+        self.stage: Phase | None = None
+        self.failure: tuple[str, ...] = ()
+        self.trouble: RunctlError | None = None
+        self.launched = False
+
+    @property
+    def preparing(self) -> bool:
+        """Nothing of the training runs yet, or ever will: what is on disk is as whole as it will be."""
+        return not self.launched
+
+    def cancel(self) -> None:
+        """End what is being prepared; a training that was started goes on."""
+        self._cancelled.set()
+
+    def run(self, decision: Decision, store: ObjectStore, stores: Stores, lock_dir: str, told: Callable[[], bool]) -> None:
+        """`told`: whether the report has taken the decision in, and everything that was on disk is durable."""
+        self.decision = decision
+        if decision.opening is not Opening.BEGIN:
+            log.info("nothing is started: %s", decision.reason)
+            self.launched = decision.opening is Opening.GO_ON
+            return
+        try:
+            self._begin(decision.attempt, store, stores, lock_dir, told)
+        except Cancelled:
+            log.info("cancelled before the training was started")
+        except RunctlError as error:
+            self._failed(error.full.split("\n"))
+        except OSError as error:
+            self._failed([f"the training can't be prepared: {error.strerror or error} ({error.filename})"])
+
+    def _begin(self, attempt: int, store: ObjectStore, stores: Stores, lock_dir: str, told: Callable[[], bool]) -> None:
+        user = account(self._spec.training.user)
+        self.stage = Phase.SETUP
+        self._unpack(user, stores)
+        env = self._set_up(user, {**login_env(user, os.environ), **self._spec.training.env, **self._own_env(attempt, lock_dir)})
+        self.stage = Phase.RESTORING
+        resume_from = self._restored(user, store, told)
+        self._start(user, attempt, {**env, **self._own_env(attempt, lock_dir), "RUNCTL_RESUME_FROM": resume_from})
+
+    def _unpack(self, user: Account, stores: Stores) -> None:
+        url, path = self._spec.training.code, os.path.join(self._home, "code.tar.gz")
+        archive = self._answered(lambda: fetch_code(url, path, stores)) if url else None
+        try:
+            also = tuple(watched.path for watched in self._spec.checkpoints)
+            self._done(Unpack(user, self._spec.workdir, also), archive=archive)
+        finally:
+            if archive is not None:
+                os.close(archive)
+                os.unlink(path)
+
+    def _set_up(self, user: Account, env: Mapping[str, str]) -> Mapping[str, str]:
+        training = self._spec.training
+        return self._done(Setup(user, self._spec.workdir, env, training.setup, training.log_file)).env
+
+    def _restored(self, user: Account, store: ObjectStore, told: Callable[[], bool]) -> str:
+        while not told():  # what is only on this disk may be the newest
+            self._pause(LOOK)
+        if self._spec.resume == "never":
+            return ""
+        recovery = Recovery(self._spec, self._keys, store, self._runtime, self._journal, user, os.geteuid())
+        try:
+            return self._answered(recovery.newest)
+        except NotFoundError as error:
+            raise nothing_verifies(error) from error
+
+    def _start(self, user: Account, attempt: int, env: Mapping[str, str]) -> None:
+        training, spec = self._spec.training, self._spec
+        lock = take_lock(self._state_dir, spec.run)
+        if lock is None:
+            what = f"run {spec.run} is not started a second time"
+            raise WrongStateError(what, "another start of it is alive", "wait for its end: runctl-agent status")
+        try:
+            job = Train(
+                user=user,
+                workdir=spec.workdir,
+                env=env,
+                command=training.command,
+                log_file=training.log_file,
+                run=spec.run,
+                attempt=attempt,
+                state_dir=self._state_dir,
+                pid_file=training.pid_file,
+                exit_code_file=training.exit_code_file,
+                complete_file=training.complete_file,
+            )
+            self._check_cancelled()
+            self.launched = True
+            running = self._jobs.start(job, lock=lock)
+        finally:
+            os.close(lock)  # the worker has it
+        log.info("attempt %d is started: %s", attempt, training.command[0])
+        self._reap(running)
+
+    def _reap(self, running: Running) -> None:
+        """Until the agent ends, or the worker: what kept it from starting anything at all is told."""
+        while (done := running.outcome()) is None:
+            if self._cancelled.wait(REAP):
+                return
+        if done.error:
+            self._failed([done.error])
+
+    def _done(self, job: Job, *, archive: int | None = None) -> Done:
+        running = self._jobs.start(job, archive=archive)
+        try:
+            while (done := running.outcome()) is None:
+                self._pause(LOOK)
+        finally:
+            running.cancel()
+        if done.error:
+            raise _Failed(done)
+        return done
+
+    def _answered(self, call: Callable[[], T]) -> T:
+        """What `call` returns, tried again while S3 fails; damage on the way a few times only."""
+        attempt = 0
+        while True:
+            try:
+                found = call()
+            except StoreError as error:
+                attempt += 1
+                if isinstance(error, BadChecksum) and attempt >= TRIES:
+                    raise
+                if str(error) != str(self.trouble):
+                    log.warning("%s", error.full)
+                self.trouble = error
+                self._pause(backoff(attempt, self._runtime.random(), permanent=error.permanent))
+            else:
+                self.trouble = None
+                return found
+
+    def _own_env(self, attempt: int, lock_dir: str) -> dict[str, str]:
+        spec = self._spec
+        return {
+            "RUNCTL_RUN": spec.run,
+            "RUNCTL_ATTEMPT": str(attempt),
+            "RUNCTL_CHECKPOINT_DIR": spec.checkpoints[0].path,
+            "RUNCTL_LOG_FILE": os.path.join(spec.workdir, spec.training.log_file),
+            "RUNCTL_LOCK_DIR": lock_dir,
+        }
+
+    def _failed(self, lines: list[str]) -> None:
+        for line in lines:
+            log.error("%s", line)
+        self.failure = tuple(lines)
+
+    def _pause(self, seconds: float) -> None:
+        self._cancelled.wait(seconds)
+        self._check_cancelled()
+
+    def _check_cancelled(self) -> None:
+        if self._cancelled.is_set():
+            raise Cancelled
+
+
+class _Failed(RunctlError):
+    """A worker's word, with the last lines of what it printed."""
+
+    def __init__(self, done: Done) -> None:
+        super().__init__(done.error)
+        self._tail = done.tail
+
+    @property
+    def full(self) -> str:
+        return "\n".join([str(self), *self._tail])

@@ -1,0 +1,56 @@
+"""The two halves of the way, put together: for the daemon, and for `flush`, which drives them by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .contract.keys import Keys
+from .contract.spec import Spec
+from .disk.lock import Locks
+from .disk.read import Reader
+from .disk.settle import Settler
+from .disk.stage import Stager
+from .gather import Gatherer
+from .intake import Intake
+from .lineage import Lineage
+from .records import Held, ProcessId
+from .runtime import Event, Runtime
+from .sender import Sender
+from .store.commit import Committer
+from .store.journal import Journal, Row
+from .store.upload import Uploader
+from .surroundings import Reached
+
+
+def gatherer_of(runtime: Runtime, spec: Spec, stager: Stager, locks: Locks, journal: Journal, filled: Event) -> Gatherer:
+    """watch → settle → stage → journal."""
+    readers = {watched.path: Reader(watched) for watched in spec.checkpoints}
+    intake = Intake(runtime, list(readers), stager, locks, journal, spec.settle)
+    return Gatherer(runtime, readers, Settler(spec.settle), intake, journal, filled, settle=spec.settle)
+
+
+def sender_of(
+    runtime: Runtime,
+    spec: Spec,
+    keys: Keys,
+    journal: Journal,
+    stager: Stager,
+    locks: Locks,
+    reached: Reached,
+    committer: Committer,
+    gatherer: Gatherer,
+    *,
+    boot_id: str,
+    trainer: Callable[[], ProcessId | None],
+    filled: Event,
+) -> Sender:
+    """journal → upload → commit."""
+
+    def dropped(row: Row) -> None:
+        # Read again. Only a rewriting in place changes what a link holds.
+        finished = row.staged.finished
+        gatherer.forget(finished.root, finished.name, rewritten=any(file.held is Held.LINK for file in row.staged.files))
+
+    lineage = Lineage(runtime, journal, committer, reached.name, boot_id, backlog=lambda: gatherer.backlog, trainer=trainer)
+    uploader = Uploader(reached.store, journal, keys, runtime)
+    return Sender(runtime, spec.run, reached.name, journal, stager, locks, uploader, committer, lineage, filled, dropped)

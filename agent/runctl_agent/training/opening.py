@@ -1,0 +1,81 @@
+"""What an agent that comes up does with its run: start the training, go on with it, or leave it alone. Pure.
+
+A run that ended well is over. One that failed, or was stopped, begins again only because somebody asked: by starting the
+stopped instance, which gives it another LaunchTime (DescribeInstances, Amazon EC2 API Reference), or by launching another
+one. A group that replaces what died asks nobody: there only what did not end begins again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from runctl_agent.contract.phases import TERMINAL, Phase
+from runctl_agent.contract.status import State
+
+from .state import Life
+
+
+class Opening(StrEnum):
+    BEGIN = "begin"  # prepare and start it
+    GO_ON = "go on"  # it was started in this boot already
+    LEAVE = "leave"  # it has ended, or is being ended
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known before anything is done. Launch times are whole seconds since the epoch; None: not known.
+
+    `before` is this state directory's life before, `elsewhere` the run's last published state, by whichever instance.
+    """
+
+    life: Life
+    started: bool  # the training of this boot was started, whatever became of it
+    before: Life | None = None
+    launched_before: int | None = None
+    launched: int | None = None
+    elsewhere: State | None = None
+    instance: str = ""
+    replaced: bool = False  # by a group, with nobody asking
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`reason` is for people. `attempt` is the number of the attempt; `outcome` is what stands where nothing begins."""
+
+    opening: Opening
+    attempt: int
+    reason: str = ""
+    outcome: Phase | None = None
+    exit_code: int | None = None
+
+
+def decide(known: Known) -> Decision:
+    life, before = known.life, known.before
+    if life.terminal:
+        return Decision(Opening.LEAVE, life.attempt, f"attempt {life.attempt} is {life.phase}")
+    if life.phase is Phase.SAVING:
+        return Decision(Opening.LEAVE, life.attempt, "it is being stopped")
+    if known.started:
+        return Decision(Opening.GO_ON, life.attempt, "it was started in this boot")
+    if before is not None and before.boot_id != life.boot_id:
+        return _next_boot(known, before)
+    elsewhere = known.elsewhere
+    if before is None and elsewhere is not None and elsewhere.instance != known.instance:
+        return _next_instance(known, elsewhere)
+    return Decision(Opening.BEGIN, life.attempt)
+
+
+def _next_boot(known: Known, before: Life) -> Decision:
+    asked = known.launched is None or known.launched != known.launched_before
+    if before.phase is Phase.FINISHED or (before.phase in (Phase.FAILED, Phase.STOPPED) and not asked):
+        reason = f"attempt {before.attempt} is {before.phase}, and nobody asked for another"
+        return Decision(Opening.LEAVE, before.attempt, reason, before.phase, before.exit_code)
+    return Decision(Opening.BEGIN, known.life.attempt)
+
+
+def _next_instance(known: Known, elsewhere: State) -> Decision:
+    if known.replaced and elsewhere.phase in TERMINAL - {Phase.INTERRUPTED}:
+        reason = f"attempt {elsewhere.attempt} is {elsewhere.phase} on {elsewhere.instance or 'another machine'}"
+        return Decision(Opening.LEAVE, elsewhere.attempt, reason, elsewhere.phase, elsewhere.exit_code)
+    return Decision(Opening.BEGIN, max(known.life.attempt, elsewhere.attempt + 1))
