@@ -68,8 +68,7 @@ class Gatherer:
         """Whether what is not whole now will never be."""
         if ended != self._ended:
             self._ended = ended
-            self._ending = self._ending or ended  # a last read: the hint of the last checkpoint may never have come
-            self._mailbox.put(None)
+            self.rescan()
 
     def rescan(self) -> None:
         """Read everything again: somebody wants to be sure. Until then nothing is quiet."""

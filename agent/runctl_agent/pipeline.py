@@ -81,6 +81,7 @@ class Pipeline:
         self._untold: RunctlError | None = None
         self._state: State | None = None
         self._ready = False
+        self._ended = False
         self._watcher = around.watcher(self.gatherer.sink)
         self._tasks: list[Task] = []
 
@@ -153,6 +154,9 @@ class Pipeline:
             self._untold = error
             return self.attendant.verdict
         self._untold = None
+        if verdict.ended and not self._ended:
+            self.gatherer.rescan()  # the hint of the last checkpoint may never have come
+        self._ended = verdict.ended
         self.gatherer.training_ended(verdict.ended or self.conductor.preparing)
         return verdict
 

@@ -151,9 +151,9 @@ class Report:
             rate=rate,
             exit_code=self.life.exit_code,
             want=facts.conduct.want,
-            error=facts.last_error or next(iter(facts.problems), ""),
+            error=next(iter(facts.conduct.failure), "") or facts.last_error or next(iter(facts.problems), ""),
             trainer_pid=facts.trainer_pid,
-            details=(*facts.problems, *self._details)[:DETAILS],
+            details=(*facts.conduct.failure, *facts.problems, *self._details)[:DETAILS],
         )
 
     def _conducted(self, conduct: Conduct, now: float) -> None:
@@ -167,7 +167,6 @@ class Report:
         if conduct.saving and self.life.phase is not Phase.SAVING:
             self._to(self.life.to(Phase.SAVING, now), "somebody asked for the end")
         elif conduct.failure and self.life.phase is not Phase.SAVING:
-            self._details.extendleft(reversed(conduct.failure[1:]))
             self._to(self.life.to(Phase.FAILED, now), conduct.failure[0])
         elif conduct.stage is not None:
             for phase in route(self.life.phase, conduct.stage):

@@ -56,7 +56,11 @@ class Conductor:
         self._report = report
         self._stopping = runtime.event()
         self._over = False
-        self._starter = Starter(runtime, spec, keys, state_dir, home, journal, around.jobs()) if spec.training.command else None
+        self._starter = (
+            Starter(runtime, spec, keys, state_dir, home, journal, around.jobs(), around.boot_id)
+            if spec.training.command
+            else None
+        )
         self._wants = Wants(runtime, journal, around.boot_id, flushing)
         self._ending = Ending(runtime, spec.training, around.processes())
 

@@ -5,6 +5,7 @@ What fails because S3 does not answer is tried again without end; what a person 
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Callable, Mapping
@@ -34,6 +35,7 @@ LOOK = 0.05
 """Seconds between looks at a worker, or at what is waited for."""
 
 REAP = 1.0
+FAILURE = "failure"
 TRIES = 3
 """Downloads of code that arrives damaged."""
 
@@ -45,7 +47,17 @@ class Cancelled(Exception):
 class Starter:
     """`run` in a task of its own; all else may be read from any. Texts are empty where there is nothing to say."""
 
-    def __init__(self, runtime: Runtime, spec: Spec, keys: Keys, state_dir: str, home: str, journal: Journal, jobs: Jobs) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        spec: Spec,
+        keys: Keys,
+        state_dir: str,
+        home: str,
+        journal: Journal,
+        jobs: Jobs,
+        boot_id: str,
+    ) -> None:
         self._runtime = runtime
         self._spec = spec
         self._keys = keys
@@ -53,10 +65,11 @@ class Starter:
         self._home = home
         self._journal = journal
         self._jobs = jobs
+        self._boot_id = boot_id
         self._cancelled = runtime.event()
         self.decision: Decision | None = None
         self.stage: Phase | None = None
-        self.failure: tuple[str, ...] = ()
+        self.failure = self._failed_before()
         self.trouble: RunctlError | None = None
         self.launched = False
 
@@ -198,7 +211,13 @@ class Starter:
     def _failed(self, lines: list[str]) -> None:
         for line in lines:
             log.error("%s", line)
+        self._journal.put(FAILURE, json.dumps([self._boot_id, *lines]))
         self.failure = tuple(lines)
+
+    def _failed_before(self) -> tuple[str, ...]:
+        """What an agent before this one said of this boot."""
+        boot_id, *lines = json.loads(self._journal.get(FAILURE) or '[""]')
+        return tuple(lines) if boot_id == self._boot_id else ()
 
     def _pause(self, seconds: float) -> None:
         self._cancelled.wait(seconds)
