@@ -1,0 +1,67 @@
+"""The frame of the command line: how anything is said, and how every error ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import typer
+
+from runctl_agent.errors import RunctlError, UsageError
+
+from .exits import CTRL_C, document
+from .shown import shown
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """To people. What others named is in it: none of it may fail the command, nor command the terminal."""
+    encoding = (sys.stderr if err else sys.stdout).encoding or "utf-8"
+    safe = "\n".join(map(shown, text.split("\n"))).encode(encoding, "backslashreplace").decode(encoding)
+    typer.echo(safe, err=err)
+
+
+def note(text: str) -> None:
+    """Progress, and what is to be known beside the result."""
+    say(text, err=True)
+
+
+def put(plain: Mapping[str, object]) -> None:
+    """The one document of `--json`. ASCII, so that what is no Unicode in a name survives."""
+    typer.echo(json.dumps(plain))
+
+
+def guarded(app: Callable[..., Any]) -> None:
+    """Run `app`: every error ends here, as three parts and an exit code, with `--json` also as a document."""
+    try:
+        code = app(standalone_mode=False)
+    except RunctlError as error:
+        fail(error)
+    except KeyboardInterrupt:
+        sys.exit(CTRL_C)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # a mistake in the options, as typer tells it
+            raise
+        error.show()  # type: ignore[attr-defined]  # typer brings its own click, an older one the real one
+        if json_wanted(sys.argv[1:]):
+            put(document(UsageError(error.format_message(), "", "--help")))
+        sys.exit(UsageError.exit_code)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def fail(error: RunctlError) -> None:
+    say(error.full, err=True)
+    if json_wanted(sys.argv[1:]):
+        put(document(error))
+    sys.exit(error.exit_code)
+
+
+def json_wanted(arguments: list[str]) -> bool:
+    """Whether `--json` is among the command's own options."""
+    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return "--json" in own

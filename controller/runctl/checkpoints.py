@@ -1,0 +1,70 @@
+"""The checkpoints of a run, from its manifests in S3: what there is, and bringing one here."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from runctl_agent.contract.manifest import Manifest
+from runctl_agent.errors import WrongStateError
+from runctl_agent.runtime import Runtime
+from runctl_agent.store.catalog import Catalog, Listing
+from runctl_agent.store.restore import Restored, Restorer
+
+from .shelf import Shelf
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """One checkpoint, and the URL of its data."""
+
+    manifest: Manifest
+    where: str
+
+    def plain(self) -> dict[str, object]:
+        """One checkpoint of `checkpoints --json`."""
+        manifest = self.manifest
+        return {
+            "checkpoint": manifest.checkpoint,
+            "step": manifest.step,
+            "bytes": manifest.size,
+            "epoch": manifest.epoch,
+            "seq": manifest.seq,
+            "created": manifest.created,
+            "complete": manifest.complete,
+            "instance": manifest.instance,
+            "where": self.where,
+        }
+
+
+def listing(shelf: Shelf, run: str, runtime: Runtime) -> Listing:
+    """Every manifest of the run, newest rank first. Raises StoreError."""
+    return Catalog(shelf.store, shelf.keys(run), runtime).listing()
+
+
+def committed(shelf: Shelf, run: str, found: Listing) -> list[Committed]:
+    keys = shelf.keys(run)
+    return [Committed(one.manifest, shelf.url_of(keys.data_prefix(one.manifest.epoch, one.manifest.seq))) for one in found.ranked]
+
+
+def pull(shelf: Shelf, run: str, runtime: Runtime, *, destination: str, checkpoint: str) -> Restored:
+    """The newest that verifies, or the one named, into `destination`; what stands there is never overwritten."""
+    shelf.store.check_bucket(shelf.keys(run).base)
+    try:
+        return Restorer(shelf.store, shelf.keys(run), runtime).restore(destination, checkpoint or None)
+    except WrongStateError as error:
+        elsewhere = os.path.join(destination, "again")
+        raise WrongStateError(error.what, error.why, f"mend that, or pull elsewhere: runctl pull {run} {elsewhere}") from error
+
+
+def plain_restored(run: str, restored: Restored) -> dict[str, object]:
+    """The document of `pull --json`."""
+    manifest = restored.manifest
+    return {
+        "run": run,
+        "path": os.path.abspath(restored.path),
+        "checkpoint": manifest.checkpoint,
+        "step": manifest.step,
+        "bytes": restored.bytes,
+        "passed_by": [one._asdict() for one in restored.passed_by],
+    }

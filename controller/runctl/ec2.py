@@ -1,0 +1,118 @@
+"""EC2 as the controller needs it, by boto3; every error of botocore leaves here as one of ours.
+
+Sources: DescribeInstances, DescribeImages, RunInstances, CreateTags, StopInstances, StartInstances, TerminateInstances
+(Amazon EC2 API Reference).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from boto3.session import Session
+from botocore.config import Config
+
+from .refusals import DRY_RUN, FOREIGN, Call, code_of, translated
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+
+CONNECT_TIMEOUT = 5.0
+READ_TIMEOUT = 60.0
+ATTEMPTS = 3
+"""Inside one call; RunInstances has a ClientToken, the rest may be done twice."""
+PAGE = 500
+
+
+class Ec2:
+    """One region. `region`: default AWS_REGION, else what the SDK's own settings say."""
+
+    def __init__(self, region: str = "") -> None:
+        self._wanted = region or os.environ.get("AWS_REGION") or None  # boto3 itself reads only AWS_DEFAULT_REGION
+        self._made: EC2Client | None = None
+        self._known: bool | None = None
+
+    @property
+    def region(self) -> str:
+        return self._client("").meta.region_name
+
+    def instances(self, filters: Mapping[str, Sequence[str]]) -> list[Mapping[str, Any]]:
+        """Every instance that matches all of `filters`, as DescribeInstances writes it: one call, paginated."""
+        plain = [{"Name": name, "Values": list(values)} for name, values in filters.items()]
+        return self._described(Filters=plain, PaginationConfig={"PageSize": PAGE})
+
+    def instance(self, instance_id: str) -> Mapping[str, Any]:
+        """Raises NotFoundError."""
+        return self._described(instance_id, InstanceIds=[instance_id])[0]
+
+    def images(self, *, ids: Sequence[str] = (), tag: str = "") -> list[Mapping[str, Any]]:
+        """Those of `ids`, which may be anybody's, or the own ones that bear `tag` and are available."""
+        wanted: dict[str, Any] = {"ImageIds": list(ids)}
+        if tag:
+            filters = [{"Name": "tag-key", "Values": [tag]}, {"Name": "state", "Values": ["available"]}]
+            wanted = {"Owners": ["self"], "Filters": filters}
+        with self._call("DescribeImages", " ".join(ids)):
+            return [dict(image) for image in self._client("DescribeImages").describe_images(**wanted)["Images"]]
+
+    def rehearse(self, request: Mapping[str, Any]) -> None:
+        """Ask whether `run` would be allowed and the request is sound; nothing is launched."""
+        with self._call("RunInstances"):
+            try:
+                self._client("RunInstances").run_instances(**request, DryRun=True)
+            except FOREIGN as error:
+                if code_of(error) != DRY_RUN:
+                    raise
+
+    def run(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The one instance that was launched. Raises Unavailable also where only the answer was lost."""
+        with self._call("RunInstances"):
+            return dict(self._client("RunInstances").run_instances(**request)["Instances"][0])
+
+    def tag(self, instance_id: str, key: str, value: str) -> None:
+        with self._call("CreateTags", instance_id):
+            self._client("CreateTags").create_tags(Resources=[instance_id], Tags=[{"Key": key, "Value": value}])
+
+    def stop(self, instance_id: str) -> None:
+        with self._call("StopInstances", instance_id):
+            self._client("StopInstances").stop_instances(InstanceIds=[instance_id])
+
+    def start(self, instance_id: str) -> None:
+        with self._call("StartInstances", instance_id):
+            self._client("StartInstances").start_instances(InstanceIds=[instance_id])
+
+    def terminate(self, instance_id: str) -> None:
+        with self._call("TerminateInstances", instance_id):
+            self._client("TerminateInstances").terminate_instances(InstanceIds=[instance_id])
+
+    def _described(self, subject: str = "", **options: Any) -> list[Mapping[str, Any]]:
+        with self._call("DescribeInstances", subject):
+            pages = self._client("DescribeInstances").get_paginator("describe_instances").paginate(**options)
+            return [dict(one) for page in pages for batch in page["Reservations"] for one in batch.get("Instances", ())]
+
+    def _client(self, action: str) -> EC2Client:
+        """Made at the first call: what can't be made is that call's error."""
+        if self._made is None:
+            config = Config(
+                connect_timeout=CONNECT_TIMEOUT,
+                read_timeout=READ_TIMEOUT,
+                retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
+            )
+            try:
+                session = Session(region_name=self._wanted)
+                self._known = session.region_name in session.get_available_regions("ec2")
+                self._made = session.client("ec2", config=config)
+            except FOREIGN as error:
+                raise translated(error, Call(action or "DescribeInstances", region=self._wanted or "")) from error
+        return self._made
+
+    @contextmanager
+    def _call(self, action: str, subject: str = "") -> Iterator[None]:
+        client = self._client(action)
+        try:
+            yield
+        except FOREIGN as error:
+            meta = client.meta
+            call = Call(action, subject, meta.region_name, meta.endpoint_url, bool(self._known))
+            raise translated(error, call) from error

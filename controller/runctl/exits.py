@@ -1,0 +1,66 @@
+"""What a command ends with, beside what agent/runctl_agent/errors.py has.
+
+0 done · 1 bug · 2 usage · 3 configuration · 4 AWS refused · 5 not found · 6 wrong state · 7 timed out ·
+10 training failed · 11 interrupted · 130 Ctrl-C
+
+RunctlError
+├── TimedOutError       exit 7
+│   ├── Throttled               RequestLimitExceeded: back off and ask again
+│   └── Unavailable             no answer, or a 5xx: ask again
+└── Problems            exit of the first   several things stand in the way, all told at once
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from runctl_agent.errors import RunctlError, TimedOutError
+
+TRAINING_FAILED = 10
+INTERRUPTED = 11
+CTRL_C = 130
+
+
+class Throttled(TimedOutError):
+    pass
+
+
+class Unavailable(TimedOutError):
+    """Also raised when only the answer was lost: what was asked may have been done."""
+
+
+class Problems(RunctlError):
+    """Two or more errors. The exit code is the first one's."""
+
+    def __init__(self, what: str, problems: Sequence[RunctlError]) -> None:
+        super().__init__(what, f"{len(problems)} things stand in the way", "mend each, and give the command again")
+        self.problems = tuple(problems)
+        self.exit_code = problems[0].exit_code
+
+    @property
+    def full(self) -> str:
+        lines = [str(self)]
+        for problem in self.problems:
+            first, *rest = problem.full.split("\n")
+            lines += [f"- {first}", *(f"  {line}" for line in rest)]
+        return "\n".join(lines)
+
+
+def together(what: str, problems: Sequence[RunctlError]) -> None:
+    """Raise all of `problems` as one error; nothing if there are none."""
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        raise Problems(what, problems)
+
+
+def document(error: RunctlError) -> dict[str, object]:
+    """What `--json` prints of an error; several that stand together are also listed one by one."""
+    plain = _plain(error)
+    if isinstance(error, Problems):
+        plain["problems"] = [_plain(problem) for problem in error.problems]
+    return {"error": plain}
+
+
+def _plain(error: RunctlError) -> dict[str, object]:
+    return {"what": error.what, "why": error.why, "mend": error.mend, "exit_code": error.exit_code}

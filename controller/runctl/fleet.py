@@ -1,0 +1,126 @@
+"""The instances of runs, as EC2 shows them, each with the state that its agent posted in its tags."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from runctl_agent.contract.names import RUN as RUN_NAME
+from runctl_agent.contract.status import State
+from runctl_agent.contract.tags import DESTINATION, OWNER, PROJECT, RUN, SLACK, WANT, Posted, read
+
+if TYPE_CHECKING:
+    from .ec2 import Ec2
+
+INSTANCE_ID = re.compile(r"i-[0-9a-f]{8,17}")
+LIVING = frozenset({"pending", "running", "stopping", "stopped"})
+"""States of EC2 from which an instance can still come back ("Amazon EC2 instance state changes", Amazon EC2 User Guide)."""
+ENDED = frozenset({"shutting-down", "terminated"})
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """One instance. `launch_time` is in whole seconds since the epoch, and new after each start; `power` is EC2's state."""
+
+    id: str
+    run: str
+    destination: str
+    power: str
+    launch_time: int
+    type: str
+    zone: str
+    image: str
+    spot: bool
+    reason: str  # why EC2 changed its state, for people
+    posted: Posted
+    want: str = ""
+    project: str = ""
+    owner: str = ""
+
+    @property
+    def own(self) -> State | None:
+        """The state that this very life of the instance posted."""
+        return None if self.posted.another_life else self.posted.state
+
+    @property
+    def lives(self) -> bool:
+        return self.power in LIVING
+
+    def plain(self) -> dict[str, object]:
+        """The instance in a document of `--json`."""
+        return {
+            "id": self.id,
+            "state": self.power,
+            "reason": self.reason,
+            "launch_time": self.launch_time,
+            "type": self.type,
+            "zone": self.zone,
+            "image": self.image,
+            "spot": self.spot,
+            "project": self.project,
+            "owner": self.owner,
+        }
+
+
+def machine_of(described: Mapping[str, Any]) -> Machine:
+    """One instance as DescribeInstances or RunInstances writes it."""
+    tags = {tag["Key"]: tag.get("Value", "") for tag in described.get("Tags", ())}
+    launch_time = int(described["LaunchTime"].timestamp())
+    return Machine(
+        id=described["InstanceId"],
+        run=tags.get(RUN, ""),
+        destination=tags.get(DESTINATION, ""),
+        power=described["State"]["Name"],
+        launch_time=launch_time,
+        type=described.get("InstanceType", ""),
+        zone=described.get("Placement", {}).get("AvailabilityZone", ""),
+        image=described.get("ImageId", ""),
+        spot=described.get("InstanceLifecycle") == "spot",
+        reason=described.get("StateReason", {}).get("Message") or described.get("StateTransitionReason", ""),
+        posted=read(tags, instance=described["InstanceId"], launch_time=launch_time),
+        want=tags.get(WANT, ""),
+        project=tags.get(PROJECT, ""),
+        owner=tags.get(OWNER, ""),
+    )
+
+
+def same_life(state: State, machine: Machine) -> bool:
+    """Whether `state`, read from anywhere, is of this life of `machine`: the rule of contract.tags.read."""
+    return (
+        state.instance == machine.id and state.boot_time >= machine.launch_time - SLACK and state.heartbeat > machine.launch_time
+    )
+
+
+def newest(machines: Iterable[Machine]) -> Machine | None:
+    """The one launched last; of two in the same second one that lives, then by id."""
+    return max(machines, key=lambda one: (one.launch_time, one.lives, one.id), default=None)
+
+
+class Fleet:
+    """What DescribeInstances says of runs, newest first. Whatever is tagged as a run with no possible name is left out."""
+
+    def __init__(self, ec2: Ec2) -> None:
+        self._ec2 = ec2
+
+    def all(self) -> list[Machine]:
+        """Every instance that bears `runctl:run`."""
+        return _sorted(self._ec2.instances({"tag-key": [RUN]}))
+
+    def of(self, *names: str) -> list[Machine]:
+        """Those of the runs named; a name may end in `*`, as filters of EC2 allow."""
+        return _sorted(self._ec2.instances({f"tag:{RUN}": names}))
+
+    def one(self, instance_id: str) -> Machine:
+        """Raises NotFoundError."""
+        return machine_of(self._ec2.instance(instance_id))
+
+    def by_token(self, token: str) -> list[Machine]:
+        """Those that RunInstances launched with this ClientToken."""
+        return [machine_of(one) for one in self._ec2.instances({"client-token": [token]})]
+
+
+def _sorted(described: Sequence[Mapping[str, Any]]) -> list[Machine]:
+    machines = [machine for machine in map(machine_of, described) if RUN_NAME.fullmatch(machine.run)]
+    return sorted(machines, key=lambda one: (-one.launch_time, one.run, one.id))

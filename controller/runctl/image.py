@@ -1,0 +1,57 @@
+"""The machine image: the one asked for, or the newest own one that has an agent in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from runctl_agent.errors import ConfigError, NotFoundError
+
+if TYPE_CHECKING:
+    from .ec2 import Ec2
+
+AGENT_VERSION = "runctl:agent-version"
+"""The tag of an image that has the agent; its value is the agent's version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """`root_device` is as the image names it; `disk` is the size of its root volume in GiB, 0 if it does not say."""
+
+    id: str
+    root_device: str
+    disk: int
+    agent_version: str  # empty: its tags don't say
+
+
+def find_image(ec2: Ec2, wanted: str) -> Image:
+    """The image `wanted`; empty: the newest available own one with the agent's tag. Raises NotFoundError, ConfigError."""
+    if wanted:
+        found = ec2.images(ids=[wanted])
+        if not found:
+            raise NotFoundError(f"there is no image {wanted}", f"EC2 knows none in {ec2.region}", "correct --ami, or AWS_REGION")
+        return image_of(found[0])
+    own = ec2.images(tag=AGENT_VERSION)
+    if not own:
+        raise NotFoundError(
+            f"there is no image with an agent in {ec2.region}",
+            f"none of the account's own images has the tag {AGENT_VERSION}",
+            "build one: install runctl on an instance, make an image of it and give it that tag; or name one with --ami",
+        )
+    return image_of(max(own, key=lambda one: (one.get("CreationDate", ""), one["ImageId"])))
+
+
+def image_of(described: Mapping[str, Any]) -> Image:
+    """One image as DescribeImages writes it. Raises ConfigError for one that does not start from EBS."""
+    device = described.get("RootDeviceName", "")
+    if not device or described.get("RootDeviceType") == "instance-store":
+        raise ConfigError(
+            f"the image {described['ImageId']} can't be used",
+            "its root is an instance store, which can't be encrypted nor stopped" if device else "it names no root device",
+            "choose an image that starts from EBS with --ami",
+        )
+    volumes = (mapping for mapping in described.get("BlockDeviceMappings", ()) if mapping.get("DeviceName") == device)
+    disk = next((mapping.get("Ebs", {}).get("VolumeSize", 0) for mapping in volumes), 0)
+    tags = {tag["Key"]: tag["Value"] for tag in described.get("Tags", ())}
+    return Image(described["ImageId"], device, disk, tags.get(AGENT_VERSION, ""))

@@ -1,0 +1,70 @@
+"""The options that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from runctl_agent.contract.document import total
+from runctl_agent.contract.malformed import Malformed
+from runctl_agent.contract.units import duration
+from runctl_agent.errors import UsageError
+
+DEFAULT_TYPE = "g5.xlarge"
+EVERY = "5s"
+TIMEOUT = "15m"
+
+Script = Annotated[str, typer.Argument(metavar="SCRIPT", help="The training, on this machine.")]
+Arguments = Annotated[list[str] | None, typer.Argument(metavar="[-- ARGS]...", help="For the script.", show_default=False)]
+Name = Annotated[str, typer.Option("--run", metavar="NAME", help="Default: <script>-<date>-<4 hex>.")]
+Config = Annotated[str, typer.Option("--config", metavar="FILE", help="A run spec to start from.")]
+Project = Annotated[str, typer.Option("--project", metavar="NAME", help="Default: the name of the code's folder.")]
+Checkpoints = Annotated[
+    list[str] | None,
+    typer.Option("--checkpoints", metavar="DIR", help="Watched on the instance; may be repeated. Default: checkpoints."),
+]
+Spot = Annotated[bool, typer.Option("--spot", help="A one-time spot instance.")]
+Env = Annotated[list[str] | None, typer.Option("--env", metavar="NAME=VALUE", help="May be repeated; no secrets.")]
+OnFinish = Annotated[
+    str, typer.Option("--on-finish", metavar="keep|stop|terminate", help="The instance, once all is durable. Default: keep.")
+]
+
+Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's name, a unique prefix of it, or an instance id.")]
+Destination = Annotated[
+    str,
+    typer.Option("--destination", metavar="URL", envvar="RUNCTL_DESTINATION", help="s3://bucket/prefix, where the runs lie."),
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
+Timeout = Annotated[str, typer.Option("--timeout", metavar="TIME", help="Such as 90s, 15m or 2h; of `wait`, 0 is without end.")]
+Every = Annotated[str, typer.Option("--every", metavar="TIME", help="How often to look.")]
+Now = Annotated[bool, typer.Option("--now", help="At once: what is not durable yet is lost, and named.")]
+
+InstanceType = Annotated[str, typer.Option("--instance-type", metavar="TYPE", help="Such as g5.xlarge.")]
+Ami = Annotated[str, typer.Option("--ami", metavar="ID", help="Default: the newest own image with an agent.")]
+KeyName = Annotated[str, typer.Option("--key-name", metavar="NAME", help="A key pair, to log in by SSH.")]
+Subnet = Annotated[str, typer.Option("--subnet", metavar="ID")]
+SecurityGroup = Annotated[list[str] | None, typer.Option("--security-group", metavar="ID", help="May be repeated.")]
+Profile = Annotated[
+    str,
+    typer.Option(
+        "--instance-profile",
+        "--role",
+        metavar="NAME",
+        envvar="RUNCTL_INSTANCE_PROFILE",
+        help="Name or ARN of the instance profile: what the agent may do.",
+    ),
+]
+Disk = Annotated[
+    int, typer.Option("--disk", metavar="GIB", min=0, help="Root volume; default: as the image's.", show_default=False)
+]
+Wait = Annotated[bool, typer.Option("--wait", help="Then wait, as `runctl wait` does.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the request; nothing is spent, uploaded or written.")]
+
+
+def seconds(option: str, value: str) -> float:
+    """Raises UsageError."""
+    found = total(duration, float(value) if value.isdecimal() else value)
+    if isinstance(found, Malformed):
+        raise UsageError(f"{option} {value!r:.40} is no time", found.reason, f"{option} 15m")
+    return found

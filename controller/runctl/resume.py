@@ -1,0 +1,127 @@
+"""The next attempt of a run: a new instance with the same spec, once no instance of it lives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from runctl_agent.contract.phases import Phase
+from runctl_agent.contract.spec import Spec
+from runctl_agent.errors import ConfigError, NotFoundError, WrongStateError
+
+from .claim import Claim, recent, under_way
+from .draft import spec_problems
+from .ec2 import Ec2
+from .exits import together
+from .fleet import Machine
+from .launch import Begun, prepare
+from .launched import Launched
+from .request import request
+from .resolve import Resolver, Target
+from .shelf import Shelf, Standing
+from .spend import Spending
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What the options of `resume` say otherwise than the launch before; None: as it was."""
+
+    instance_type: str | None = None
+    image: str | None = None
+    spot: bool | None = None
+    key_name: str | None = None
+    subnet: str | None = None
+    security_groups: tuple[str, ...] | None = None
+    profile: str | None = None
+    disk: int | None = None
+
+    def over(self, launched: Launched) -> Launched:
+        given = {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
+        return replace(launched, **given)
+
+
+class Resume:
+    def __init__(self, ec2: Ec2, resolver: Resolver, say: Say) -> None:
+        self._ec2 = ec2
+        self._resolver = resolver
+        self._runtime = resolver.runtime
+        self._say = say
+
+    def run(
+        self, target: Target, changes: Changes, tell: Callable[[Begun], None], dry: Callable[[dict[str, Any]], None] | None = None
+    ) -> Begun | None:
+        """`dry` gets the request, and nothing is done; else `tell` gets the run once it is launched."""
+        target = self._whole(target)
+        self._require_ended(target)
+        shelf = self._resolver.shelf(target)
+        spec, standing = self._read(shelf, target.run)
+        self._require_nothing_under_way(target, standing)
+        launched = changes.over(standing.launched)
+        together(f"{target.run} was not resumed", spec_problems(spec, launched))
+        self._require_region(launched)
+        launched, image = prepare(self._ec2, self._runtime, launched)
+        wanted = request(spec, shelf.url_of(shelf.keys(spec.run).run_spec), launched, image)
+        self._ec2.rehearse(wanted)
+        if dry is not None:
+            dry({"run": spec.run, "destination": spec.destination, "request": wanted})
+            return None
+        claim = Claim(shelf, spec.run)
+        machine = Spending(self._ec2, self._runtime, claim, self._say).launch(
+            lambda: claim.next(standing, launched), wanted, lambda machine: tell(Begun(spec, launched, machine))
+        )
+        return Begun(spec, launched, machine)
+
+    def _whole(self, target: Target) -> Target:
+        """With every instance of the run, where an id named one."""
+        if not target.pinned:
+            return target
+        machines = [one for one in self._resolver.fleet.of(target.run) if one.destination == target.destination]
+        return Target(target.run, target.destination, tuple(machines))
+
+    def _require_ended(self, target: Target) -> None:
+        for machine in target.machines:
+            if machine.lives:
+                raise _living(target.run, machine)
+        known = self._resolver.known(target)
+        if known.state is not None and known.state.phase is Phase.FINISHED:
+            raise WrongStateError(
+                f"{target.run} was not resumed", "it is finished, and everything is durable", f"runctl pull {target.run}"
+            )
+
+    def _read(self, shelf: Shelf, run: str) -> tuple[Spec, Standing]:
+        spec, standing = shelf.spec(run), shelf.launched(run)
+        if spec is None or standing is None:
+            missing = "run.json" if spec is None else "launch.json"
+            raise NotFoundError(
+                f"{run} can't be resumed",
+                f"{shelf.url_of(shelf.keys(run).base)} has no {missing}: it was not launched by runctl launch",
+                f"runctl launch SCRIPT --run {run}-2 launches a run of its own",
+            )
+        return spec, standing
+
+    def _require_nothing_under_way(self, target: Target, standing: Standing) -> None:
+        """An instance that another command has just launched may not be seen yet."""
+        if not recent(standing, self._runtime):
+            return
+        if not self._resolver.fleet.by_token(standing.launched.token):
+            raise under_way(target.run)
+
+    def _require_region(self, launched: Launched) -> None:
+        if launched.region and launched.region != self._ec2.region:
+            raise ConfigError(
+                "the run was not resumed",
+                f"it was launched in {launched.region}, where its image and network are, and this is {self._ec2.region}",
+                f"AWS_REGION={launched.region}",
+            )
+
+
+def _living(run: str, machine: Machine) -> WrongStateError:
+    mends = {
+        "stopped": f"go on with it: runctl start {run}",
+        "stopping": f"once it is stopped: runctl start {run}",
+    }
+    mend = mends.get(machine.power, f"runctl wait {run}, or end it: runctl terminate {run}")
+    return WrongStateError(f"{run} was not resumed", f"instance {machine.id} of it is {machine.power}", mend)

@@ -1,0 +1,54 @@
+"""What every command needs, made once: EC2, the runs, the clock."""
+
+from __future__ import annotations
+
+from runctl_agent.runtime import ThreadRuntime
+
+from .app import note
+from .ask import Asker
+from .ec2 import Ec2
+from .launch import Begun, Launch
+from .power import Power
+from .resolve import Resolver, Target
+from .resume import Resume
+from .shelf import Shelf
+from .verdict import Verdict
+from .wait import Patience, Say, Wait
+
+
+class Session:
+    """One command. `destination` empty: that of the run's own tag."""
+
+    def __init__(self, destination: str = "") -> None:
+        self.runtime = ThreadRuntime()
+        self.ec2 = Ec2()
+        self.destination = destination
+        self.resolver = Resolver(self.ec2, destination, self.runtime)
+
+    def now(self) -> float:
+        return self.runtime.now()
+
+    def target(self, run: str) -> Target:
+        return self.resolver.target(run)
+
+    def shelf(self, run: str) -> tuple[str, Shelf]:
+        """The run's whole name, and where it lies."""
+        target = self.target(run)
+        return target.run, self.resolver.shelf(target)
+
+    def power(self) -> Power:
+        return Power(self.ec2, self.resolver, Asker(self.ec2, self.runtime, note), note)
+
+    def launch(self) -> Launch:
+        return Launch(self.ec2, self.runtime, note)
+
+    def resume(self) -> Resume:
+        return Resume(self.ec2, self.resolver, note)
+
+    def wait(self, target: Target, patience: Patience, say: Say) -> Verdict:
+        return Wait(self.resolver, target, patience, say).until_ended()
+
+    @staticmethod
+    def target_of(begun: Begun) -> Target:
+        """A run just launched, which EC2 may not show yet."""
+        return Target(begun.spec.run, begun.spec.destination, (begun.machine,))

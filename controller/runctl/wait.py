@@ -1,0 +1,131 @@
+"""Look at a run until it has ended. The decision is verdict.py's; here is only the looking."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from runctl_agent.contract.summary import age
+from runctl_agent.errors import NotFoundError, StoreError, StoreUnavailable, TimedOutError
+
+from .exits import Throttled, Unavailable
+from .fleet import Machine
+from .known import TAGS, Known, known
+from .resolve import Resolver, Target
+from .sight import heard_nothing, line, safe
+from .verdict import Verdict, judge, needs_status
+
+EVERY = 5.0
+SLOWEST = 60.0
+"""Seconds between two looks: as asked, and the longest that throttling stretches them to."""
+
+ABSENT = 60.0
+"""Seconds for which an instance may be missing from an answer: reads of EC2 are eventually consistent."""
+STALE = 600.0
+"""Seconds without a heartbeat after which status.json is asked too: an unchanged state is posted every 5 minutes."""
+NEVER = 300.0
+"""Seconds after the launch within which an agent should have reported."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """`timeout` 0: without end. Both in seconds."""
+
+    timeout: float = 0.0
+    every: float = EVERY
+
+
+class Wait:
+    """One run, watched by its newest instance; with an instance id given, by that one alone."""
+
+    def __init__(self, resolver: Resolver, target: Target, patience: Patience, say: Say) -> None:
+        self._resolver = resolver
+        self._target = target
+        self._patience = patience
+        self._say = say
+        self._runtime = resolver.runtime
+        self._machine = target.machine
+        self._absent_since: float | None = None
+        self._said: set[str] = set()
+        self._line = ""
+
+    def until_ended(self) -> Verdict:
+        """Raises TimedOutError, and what AWS refuses for good."""
+        deadline = self._runtime.monotonic() + self._patience.timeout if self._patience.timeout else None
+        pause = self._patience.every
+        while True:
+            try:
+                seen = self._look()
+                pause = self._patience.every
+                if seen is not None:
+                    if verdict := judge(seen):
+                        return verdict
+                    self._tell(seen)
+            except (Throttled, Unavailable, StoreUnavailable) as error:
+                pause = min(max(2 * pause, 1.0), SLOWEST)
+                self._once(f"{error}; looking again every {pause:.0f} s at most", key=type(error).__name__)
+            now = self._runtime.monotonic()
+            if deadline is not None and now >= deadline:
+                raise self._timed_out()
+            self._runtime.sleep(pause if deadline is None else min(pause, deadline - now))
+
+    def _look(self) -> Known | None:
+        """None: nothing to go by yet."""
+        machine = self._newest()
+        now = self._runtime.monotonic()
+        if machine is None and self._machine is not None:
+            self._absent_since = self._absent_since if self._absent_since is not None else now
+            if now - self._absent_since < ABSENT:
+                return None
+        else:
+            self._absent_since = None
+            self._machine = machine
+        status = None
+        if needs_status(machine, self._runtime.now(), STALE):
+            try:
+                status = self._resolver.shelf(self._target).status(self._target.run)
+            except StoreUnavailable:
+                if machine is None or not machine.lives:
+                    raise  # it may say how the run ended
+            except StoreError as error:
+                self._once(f"status.json can't be read: {error}", key="status")
+        return known(self._target.run, self._target.destination, machine, status)
+
+    def _newest(self) -> Machine | None:
+        pinned = self._target.machine if self._target.pinned else None
+        if pinned is not None:
+            try:
+                return self._resolver.fleet.one(pinned.id)
+            except NotFoundError:
+                return None
+        found = self._resolver.fleet.of(self._target.run)
+        return next((machine for machine in found if machine.destination == self._target.destination), None)
+
+    def _tell(self, seen: Known) -> None:
+        text = line(seen)
+        if text != self._line:
+            self._line = text
+            self._say(f"{text}, {safe(seen, self._runtime.now())}" if seen.state else text)
+        machine, now = seen.machine, self._runtime.now()
+        if machine is None or machine.power != "running":
+            return
+        if machine.own is None and now - machine.launch_time > NEVER:
+            self._once(heard_nothing(seen), key=f"never {machine.id} {machine.launch_time}")
+        elif machine.own is not None and seen.source == TAGS and now - machine.own.heartbeat > STALE:
+            silent = age(int(now) - machine.own.heartbeat)
+            self._once(f"the agent of {machine.id} has said nothing for {silent}", key=f"silent {machine.id}")
+
+    def _once(self, text: str, *, key: str) -> None:
+        if key not in self._said:
+            self._said.add(key)
+            self._say(text)
+
+    def _timed_out(self) -> TimedOutError:
+        run = self._target.run
+        return TimedOutError(
+            f"{run} has not ended",
+            f"after {self._patience.timeout:g} s it stands at: {self._line or 'nothing known'}",
+            f"runctl wait {run}, with a longer --timeout",
+        )
