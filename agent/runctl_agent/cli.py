@@ -90,7 +90,7 @@ def exec_(context: typer.Context, config: Config = CONFIG, state_dir: StateDir =
             "what it runs stands after --",
             "runctl-agent exec [--config FILE] -- python train.py",
         )
-    spec = _spec(config)
+    spec = _spec(config, state_dir)
     training = spec.training
     code = run_exec(
         context.args,
@@ -118,7 +118,7 @@ def status(config: Config = CONFIG, state_dir: StateDir = "", as_json: Json = Fa
         raise WrongStateError(f"{path} can't be read", error.strerror or str(error), "give another --state-dir") from error
     if isinstance(state, Malformed):
         raise WrongStateError(f"{path} is no status", state.reason, f"remove it; the agent writes it anew: rm '{path}'")
-    if config != CONFIG and (run_name := _spec(config).run) != state.run:
+    if config != CONFIG and (run_name := _spec(config, state_dir).run) != state.run:
         raise WrongStateError(
             f"{path} is of run {state.run}, not {run_name}", "its agent wrote it last", "give that run's --state-dir"
         )
@@ -138,7 +138,7 @@ def flush(
     from .runtime import ThreadRuntime
 
     runtime = ThreadRuntime()
-    spec = _spec(config)
+    spec = _spec(config, state_dir)
     _log_warnings()
     machine = Machine(runtime, spec, _made(state_dir))
     journal = machine.journal()
@@ -169,7 +169,7 @@ def restore(
     from .store.restore import Restorer
 
     runtime = ThreadRuntime()
-    spec = _spec(config)
+    spec = _spec(config, state_dir)
     _log_warnings()
     machine = Machine(runtime, spec, _state_dir(state_dir))
     store = machine.store(machine.instance())
@@ -195,7 +195,7 @@ def doctor(config: Config = CONFIG, state_dir: StateDir = "", as_json: Json = Fa
     from .runtime import ThreadRuntime
 
     runtime = ThreadRuntime()
-    spec = _spec(config)
+    spec = _spec(config, state_dir)
     _log_warnings()
     findings = Doctor(runtime, spec, Machine(runtime, spec, _made(state_dir))).examine()
     if as_json:
@@ -208,11 +208,12 @@ def doctor(config: Config = CONFIG, state_dir: StateDir = "", as_json: Json = Fa
         raise typer.Exit(failed.error.exit_code)
 
 
-def _spec(path: str) -> Spec:
-    from .config import load_spec
+def _spec(path: str, state_dir: str) -> Spec:
+    from .pointer import load_whole
     from .runtime import ThreadRuntime
 
-    return load_spec(path, ThreadRuntime(), patience=0)  # who types a command need not wait for a file being written
+    # Who types a command need not wait for a file being written.
+    return load_whole(path, _state_dir(state_dir), ThreadRuntime(), patience=0)
 
 
 def _state_dir(given: str) -> str:

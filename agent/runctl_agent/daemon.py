@@ -16,12 +16,14 @@ from types import FrameType
 from filelock import FileLock, Timeout
 
 from . import logs, notify
-from .config import load_spec
+from .contract.spec import Spec
 from .disk.lease import ignore_lease_breaks
-from .errors import RunctlError, WrongStateError
+from .errors import ImdsUnavailable, RunctlError, StoreError, WrongStateError
 from .machine import Machine, make_state_dir
 from .pipeline import Pipeline
+from .pointer import load_whole
 from .runtime import Event, Runtime, ThreadRuntime
+from .store.backoff import backoff
 
 log = logging.getLogger("runctl_agent.daemon")  # also when run as a module
 
@@ -57,8 +59,10 @@ def run(config: str, state_dir: str) -> bool:
     runtime = ThreadRuntime()
     signals = Signals(runtime)
     ignore_lease_breaks()
-    spec = load_spec(config, runtime)
     state_dir = make_state_dir(state_dir)
+    spec = _spec(config, state_dir, runtime, signals)
+    if spec is None:
+        return False
     with _only_one(state_dir):
         machine = Machine(runtime, spec, state_dir)
         journal = machine.journal()
@@ -71,7 +75,7 @@ def run(config: str, state_dir: str) -> bool:
         again = False
         pipeline.start()
         try:
-            again = _until_told(signals, pipeline, config, runtime)
+            again = _until_told(signals, pipeline, config, state_dir, runtime)
             return again
         finally:
             if again:
@@ -85,7 +89,21 @@ def run(config: str, state_dir: str) -> bool:
             journal.close()
 
 
-def _until_told(signals: Signals, pipeline: Pipeline, config: str, runtime: Runtime) -> bool:
+def _spec(config: str, state_dir: str, runtime: Runtime, signals: Signals) -> Spec | None:
+    """The run spec, from S3 where it lies there: asked for until it answers. None: told to end."""
+    attempt = 0
+    while not signals.end:
+        try:
+            return load_whole(config, state_dir, runtime)
+        except (StoreError, ImdsUnavailable) as error:
+            attempt += 1
+            log.warning("%s", error.full)
+            permanent = isinstance(error, StoreError) and error.permanent
+            signals.told.wait(backoff(attempt, runtime.random(), permanent=permanent))
+    return None
+
+
+def _until_told(signals: Signals, pipeline: Pipeline, config: str, state_dir: str, runtime: Runtime) -> bool:
     while True:
         signals.told.wait(1.0)
         signals.told.clear()
@@ -96,14 +114,14 @@ def _until_told(signals: Signals, pipeline: Pipeline, config: str, runtime: Runt
             return False
         if signals.reload:
             signals.reload = False
-            if _valid(config, runtime):
+            if _valid(config, state_dir, runtime):
                 log.info("told to read the run spec again: starting anew")
                 return True
 
 
-def _valid(config: str, runtime: Runtime) -> bool:
+def _valid(config: str, state_dir: str, runtime: Runtime) -> bool:
     try:
-        load_spec(config, runtime, patience=0)  # whoever signals has written it; the watchdog and SIGTERM don't wait
+        load_whole(config, state_dir, runtime, patience=0)  # whoever signals has written it; the watchdog and SIGTERM don't wait
     except RunctlError as error:
         log.error("the run spec was not read again: %s", error.full)
         return False

@@ -134,13 +134,13 @@ def _explained(write: Callable[[bytes], None]) -> Callable[[bytes], None]:
     return explained
 
 
-def write_atomically(path: str, data: bytes) -> None:
-    """Replace the file at `path`, mode 0644, so that a reader sees the old or the new. One writer; not synced to the disk."""
+def write_atomically(path: str, data: bytes, *, mode: int = 0o644) -> None:
+    """Replace the file at `path`, so that a reader sees the old or the new. One writer; not synced to the disk."""
     temporary = path + ".tmp"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, 0o644)  # whatever the umask
+            os.fchmod(descriptor, mode)  # whatever the umask
             file.write(data)
         os.rename(temporary, path)
     except BaseException:
