@@ -23,12 +23,12 @@ def test_a_machine_that_shares_its_kernel_says_it_itself() -> None:
 
 @pytest.mark.parametrize("value", ["a/b", "x" * 65, "é"])
 def test_an_id_that_is_none_is_refused(value: str) -> None:
-    with pytest.raises(ConfigError, match="RUNCTL_BOOT_ID can.t be used") as caught:
+    with pytest.raises(ConfigError, match=r"RUNCTL_BOOT_ID can.t be used") as caught:
         boot_id({"RUNCTL_BOOT_ID": value})
     assert (caught.value.exit_code, caught.value.mend) == (3, "correct it, or unset RUNCTL_BOOT_ID")
 
 
 @pytest.mark.parametrize("value", ["now", "-1", "1.5", "12345678901"])
 def test_a_time_that_is_none_is_refused(value: str) -> None:
-    with pytest.raises(ConfigError, match="RUNCTL_BOOT_TIME can.t be used"):
+    with pytest.raises(ConfigError, match=r"RUNCTL_BOOT_TIME can.t be used"):
         boot_time({"RUNCTL_BOOT_TIME": value})
