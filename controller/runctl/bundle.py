@@ -61,11 +61,11 @@ def upload(bundle: Bundle, store: ObjectStore, key: str) -> bool:
     head = store.head(key)
     if head is not None and head.size == bundle.bytes:
         return False
-    with mmap.mmap(bundle.file.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as view:
-        try:
-            store.put(key, view, if_absent=head is None)
-        except PreconditionFailed:
-            return False  # another launch sent it meanwhile: the key is the hash of the content
+    mapped = mmap.mmap(bundle.file.fileno(), 0, access=mmap.ACCESS_READ)  # closed with its last view, which botocore may hold
+    try:
+        store.put(key, memoryview(mapped), if_absent=head is None)
+    except PreconditionFailed:
+        return False  # another launch sent it meanwhile: the key is the hash of the content
     return True
 
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -83,7 +84,7 @@ def launch(
     show = (lambda plan: put(plan.plain())) if dry_run else None
     begun = session.launch().run(asked, launched, lambda one: _told(one, as_json=as_json, wait=wait), dry=show)
     if begun is not None and wait:
-        _waited(session, session.target_of(begun), "0", options.EVERY, as_json=as_json)
+        _waited(session, lambda: session.target_of(begun), "0", options.EVERY, as_json=as_json)
 
 
 @app.command()
@@ -113,7 +114,7 @@ def resume(
     target = session.target(run)
     begun = session.resume().run(target, changes, lambda one: _told(one, as_json=as_json, wait=wait), dry=show)
     if begun is not None and wait:
-        _waited(session, session.target_of(begun), "0", options.EVERY, as_json=as_json)
+        _waited(session, lambda: session.target_of(begun), "0", options.EVERY, as_json=as_json)
 
 
 @app.command(name="list")
@@ -158,7 +159,7 @@ def wait(
     from .session import Session
 
     session = Session(destination)
-    _waited(session, session.target(run), timeout, every, as_json=as_json)
+    _waited(session, lambda: session.target(run), timeout, every, as_json=as_json)
 
 
 @app.command()
@@ -256,12 +257,12 @@ def _told(begun: Begun, *, as_json: bool, wait: bool) -> None:
     note(text) if as_json else say(text)
 
 
-def _waited(session: Session, target: Target, timeout: str, every: str, *, as_json: bool) -> None:
+def _waited(session: Session, find: Callable[[], Target], timeout: str, every: str, *, as_json: bool) -> None:
     from .render import verdict_text
     from .wait import Patience
 
     patience = Patience(seconds("--timeout", timeout), max(0.1, seconds("--every", every)))
-    verdict = session.wait(target, patience, note if as_json else say)
+    verdict = session.wait(find, patience, note if as_json else say)
     put(verdict.plain()) if as_json else say(verdict_text(verdict, session.now()))
     raise typer.Exit(verdict.outcome.exit_code)
 

@@ -25,6 +25,8 @@ CHECKPOINTS = "checkpoints"
 """The watched directory, where neither an option nor the spec names one."""
 LONGEST_STEM = 40
 
+_SECRET = re.compile(r"SECRET|TOKEN|PASSW|API_?KEY|ACCESS_KEY|CREDENTIAL", re.IGNORECASE)
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -67,7 +69,6 @@ def spec_of(asked: Asked, root: Root, runtime: Runtime) -> Spec:
     """The run spec, but for the code. Raises ConfigError with every mistake, UsageError."""
     defaults: dict[str, object] = {
         "run": default_run(asked.script, runtime),
-        "destination": "",
         "checkpoints": [{"path": CHECKPOINTS}],
         "project": os.path.basename(root.path)[:LONGEST_VALUE],
     }
@@ -79,7 +80,12 @@ def spec_of(asked: Asked, root: Root, runtime: Runtime) -> Spec:
         "on_finish": asked.on_finish,
     }
     training = {"command": command(root.relative(asked.script), asked.arguments), "env": environment(asked.env)}
-    return draft_spec(asked.config, {key: value for key, value in given.items() if value} | {"training": training}, defaults)
+    try:
+        return draft_spec(asked.config, {key: value for key, value in given.items() if value} | {"training": training}, defaults)
+    except ConfigError as error:
+        if "destination: missing" not in error.why:
+            raise
+        raise ConfigError(error.what, error.why, "--destination s3://bucket/prefix, or RUNCTL_DESTINATION") from None
 
 
 def command(script: str, arguments: Sequence[str]) -> list[str]:
@@ -95,6 +101,11 @@ def environment(pairs: Sequence[str]) -> dict[str, str]:
             raise UsageError(f"--env takes NAME=VALUE, and {name!r:.40} has no =", "", f"--env {name:.40}=VALUE")
         found[name] = value
     return found
+
+
+def looks_secret(spec: Spec) -> list[str]:
+    """Variables whose names say that they are secrets; user-data is no place for one: whoever may describe it can read it."""
+    return [name for name in spec.training.env if _SECRET.search(name)]
 
 
 def spec_problems(spec: Spec, launched: Launched) -> list[RunctlError]:

@@ -36,6 +36,7 @@ class Machine:
     reason: str  # why EC2 changed its state, for people
     posted: Posted
     want: str = ""
+    token: str = ""  # the ClientToken of its RunInstances
     project: str = ""
     owner: str = ""
 
@@ -81,6 +82,7 @@ def machine_of(described: Mapping[str, Any]) -> Machine:
         reason=described.get("StateReason", {}).get("Message") or described.get("StateTransitionReason", ""),
         posted=read(tags, instance=described["InstanceId"], launch_time=launch_time),
         want=tags.get(WANT, ""),
+        token=described.get("ClientToken", ""),
         project=tags.get(PROJECT, ""),
         owner=tags.get(OWNER, ""),
     )
@@ -115,10 +117,6 @@ class Fleet:
     def one(self, instance_id: str) -> Machine:
         """Raises NotFoundError."""
         return machine_of(self._ec2.instance(instance_id))
-
-    def by_token(self, token: str) -> list[Machine]:
-        """Those that RunInstances launched with this ClientToken."""
-        return [machine_of(one) for one in self._ec2.instances({"client-token": [token]})]
 
 
 def _sorted(described: Sequence[Mapping[str, Any]]) -> list[Machine]:

@@ -31,7 +31,7 @@ class Known:
     @property
     def durable(self) -> bool:
         """Whether the last state says that all is over and nothing is left to send."""
-        return self.state is not None and self.current and durable(self.state)
+        return self.state is not None and self.current and not self.reason and durable(self.state)
 
     def plain(self) -> dict[str, object]:
         """The document of `status --json`, and one run of `list --json`."""

@@ -17,7 +17,7 @@ from runctl_agent.store import mends
 
 from .bundle import Bundle, packed, upload
 from .claim import Claim, taken
-from .draft import Asked, not_sent, script_problem, spec_of, spec_problems
+from .draft import Asked, looks_secret, not_sent, script_problem, spec_of, spec_problems
 from .ec2 import Ec2
 from .exits import together
 from .fleet import Machine
@@ -83,6 +83,8 @@ class Launch:
     ) -> Begun | None:
         """`dry` gets the plan, and nothing is done; else `tell` gets the run once it is launched."""
         root, spec, files = self._looked_at(asked, launched)
+        if secret := looks_secret(spec):
+            self._say(f"{', '.join(secret)}: the user-data, where it goes, is no place for a secret: fetch it in `setup`")
         with packed(root.path, files) as bundle:
             for path, why in bundle.left_out:
                 self._say(f"left out of the code: {path}: {why}")
@@ -115,6 +117,8 @@ class Launch:
         shelf = Shelf(spec.destination, self._runtime)
         code = shelf.url_of(shelf.code_key(bundle.sha256))
         spec = replace(spec, destination=shelf.url, training=replace(spec.training, code=code))
+        if not launched.profile:
+            self._say("no --instance-profile: its agent can reach S3 and tag the instance only if the image brings credentials")
         problems: list[RunctlError] = []
         try:
             if shelf.taken(spec.run):
@@ -134,7 +138,7 @@ class Launch:
 
     def _spent(self, plan: Plan, tell: Callable[[Begun], None]) -> Begun:
         claim = Claim(plan.shelf, plan.spec.run)
-        machine = Spending(self._ec2, self._runtime, claim, self._say).launch(
+        machine = Spending(self._ec2, self._runtime, claim, plan.spec.run, self._say).launch(
             lambda: claim.new(plan.spec, plan.launched),
             plan.request,
             lambda machine: tell(Begun(plan.spec, plan.launched, machine)),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from runctl_agent.contract.tags import Verb
-from runctl_agent.errors import RunctlError, WrongStateError
+from runctl_agent.errors import WrongStateError
 
 from .ask import Asker
 from .ec2 import Ec2
@@ -39,7 +40,7 @@ class Power:
             raise WrongStateError(
                 f"{machine.id} was not stopped", f"it is {machine.power}: it ended by itself", after_the_end(target.run)
             )
-        if machine.power == "running":
+        if machine.power in ("pending", "running"):
             self._ec2.stop(machine.id)
         return self._asker.power(machine, frozenset({"stopped"}), POWER)
 
@@ -55,7 +56,7 @@ class Power:
         else:
             machine = self._made_durable(target, machine, timeout, now=now)
             if machine.power in ("stopping", "stopped"):
-                self._require_durable(target, machine, now=now)
+                self._require_durable(replace(target, machines=(machine,)), machine, now=now)
         if machine.power not in ENDED:
             self._ec2.terminate(machine.id)
         return self._asker.power(machine, frozenset({"terminated"}), POWER)
@@ -72,7 +73,7 @@ class Power:
             mend = mends.get(machine.power, after_the_end(target.run))
             raise WrongStateError(f"{target.run} was not started", f"{machine.id} is {machine.power}", mend)
         self._ec2.start(machine.id)
-        return machine
+        return self._resolver.fleet.one(machine.id)
 
     def flush(self, target: Target, timeout: float) -> Machine:
         """Raises WrongStateError, TimedOutError."""
@@ -85,7 +86,7 @@ class Power:
         return machine
 
     def _made_durable(self, target: Target, machine: Machine, timeout: float, *, now: bool) -> Machine:
-        about = self._known(target)
+        about = self._resolver.known(target)
         if about.durable:
             return machine
         if now:
@@ -94,7 +95,7 @@ class Power:
         return self._asker.ask(machine, Verb.STOP, timeout)
 
     def _require_durable(self, target: Target, machine: Machine, *, now: bool) -> None:
-        about = self._known(target)
+        about = self._resolver.known(target)
         if about.durable:
             return
         lost = _lost(about, self._resolver.runtime.now())
@@ -105,14 +106,6 @@ class Power:
                 f"runctl start {target.run}, and its agent sends the rest; or lose it: runctl terminate {target.run} --now",
             )
         self._say(f"not waited for: {lost}")
-
-    def _known(self, target: Target) -> Known:
-        """As well as it can be known: a store that does not answer does not keep an instance from being stopped."""
-        try:
-            return self._resolver.known(target)
-        except RunctlError as error:
-            self._say(f"status.json can't be read: {error}")
-            return self._resolver.tags_only(target)
 
 
 def present(target: Target, verb: str) -> Machine:

@@ -104,8 +104,7 @@ def status_text(known: Known, now: float) -> str:
 
 def verdict_text(verdict: Verdict, now: float) -> str:
     known = verdict.known
-    code = "" if verdict.exit_code is None else f", exit code {verdict.exit_code}"
-    lines = [f"{known.run}: {verdict.outcome.value}{code}: {verdict.why}"]
+    lines = [f"{known.run}: {verdict.outcome.value}: {verdict.why}"]
     if known.state is None:
         lines.append("  nothing is known to be safe: its agent never reported")
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from runctl_agent.contract.names import RUN as RUN_NAME
@@ -35,9 +35,10 @@ class Target:
 class Resolver:
     """`destination` empty: that of the run's own tag. One that is given counts strictly: two may have a run of one name."""
 
-    def __init__(self, ec2: Ec2, destination: str, runtime: Runtime) -> None:
+    def __init__(self, ec2: Ec2, destination: str, runtime: Runtime, say: Callable[[str], None]) -> None:
         self.fleet = Fleet(ec2)
         self.runtime = runtime
+        self.say = say
         self._ec2 = ec2
         self._shelf = Shelf(destination, runtime) if destination else None
 
@@ -67,15 +68,21 @@ class Resolver:
         return Shelf(target.destination, self.runtime)
 
     def known(self, target: Target) -> Known:
-        """With `status.json`, where the instance does not say for itself how its run stands. Raises StoreError."""
+        """With `status.json`, where the instance does not say for itself how its run stands.
+
+        That it can't be read is said, and does not hide the instance. Raises RunctlError where there is nothing else to go by.
+        """
         machine = target.machine
         if machine is not None and machine.own is not None and machine.power == "running":
             return known(target.run, target.destination, machine)
-        status = self.shelf(target).status(target.run) if target.destination else None
+        try:
+            status = self.shelf(target).status(target.run)
+        except RunctlError as error:
+            if machine is None:
+                raise
+            self.say(str(error))
+            status = None
         return known(target.run, target.destination, machine, status)
-
-    def tags_only(self, target: Target) -> Known:
-        return known(target.run, target.destination, target.machine)
 
     def _instance(self, instance_id: str) -> Target:
         machine = self.fleet.one(instance_id)

@@ -69,7 +69,7 @@ class Resume:
             dry({"run": spec.run, "destination": spec.destination, "request": wanted})
             return None
         claim = Claim(shelf, spec.run)
-        machine = Spending(self._ec2, self._runtime, claim, self._say).launch(
+        machine = Spending(self._ec2, self._runtime, claim, spec.run, self._say).launch(
             lambda: claim.next(standing, launched), wanted, lambda machine: tell(Begun(spec, launched, machine))
         )
         return Begun(spec, launched, machine)
@@ -104,9 +104,8 @@ class Resume:
 
     def _require_nothing_under_way(self, target: Target, standing: Standing) -> None:
         """An instance that another command has just launched may not be seen yet."""
-        if not recent(standing, self._runtime):
-            return
-        if not self._resolver.fleet.by_token(standing.launched.token):
+        seen = any(machine.token == standing.launched.token for machine in target.machines)
+        if recent(standing, self._runtime) and not seen:
             raise under_way(target.run)
 
     def _require_region(self, launched: Launched) -> None:

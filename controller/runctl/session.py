@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from runctl_agent.runtime import ThreadRuntime
 
 from .app import note
@@ -23,7 +25,7 @@ class Session:
         self.runtime = ThreadRuntime()
         self.ec2 = Ec2()
         self.destination = destination
-        self.resolver = Resolver(self.ec2, destination, self.runtime)
+        self.resolver = Resolver(self.ec2, destination, self.runtime, note)
 
     def now(self) -> float:
         return self.runtime.now()
@@ -45,8 +47,8 @@ class Session:
     def resume(self) -> Resume:
         return Resume(self.ec2, self.resolver, note)
 
-    def wait(self, target: Target, patience: Patience, say: Say) -> Verdict:
-        return Wait(self.resolver, target, patience, say).until_ended()
+    def wait(self, find: Callable[[], Target], patience: Patience, say: Say) -> Verdict:
+        return Wait(self.resolver, find, patience, say).until_ended()
 
     @staticmethod
     def target_of(begun: Begun) -> Target:

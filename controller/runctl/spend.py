@@ -25,10 +25,11 @@ Say = Callable[[str], None]
 class Spending:
     """`say` is for people, about what is undone."""
 
-    def __init__(self, ec2: Ec2, runtime: Runtime, claim: Claim, say: Say) -> None:
+    def __init__(self, ec2: Ec2, runtime: Runtime, claim: Claim, run: str, say: Say) -> None:
         self._ec2 = ec2
         self._runtime = runtime
         self._claim = claim
+        self._name = run
         self._say = say
 
     def launch(self, begin: Callable[[], None], request: Mapping[str, Any], tell: Callable[[Machine], None]) -> Machine:
@@ -62,7 +63,7 @@ class Spending:
             if look:
                 self._runtime.sleep(PAUSE)
             try:
-                launched = fleet.by_token(token)
+                launched = [machine for machine in fleet.of(self._name) if machine.token == token]
             except RunctlError as error:
                 self._say(f"can't look for what was launched: {error}")
                 continue

@@ -73,8 +73,8 @@ def _ended(state: State) -> str:
     if state.phase is Phase.FINISHED:
         return "the training is done and everything is durable"
     if state.phase is Phase.FAILED:
-        code = "exit code unknown" if state.exit_code is None else f"exit code {state.exit_code}"
-        return f"the training failed, {code}" + (f": {state.error}" if state.error else "")
+        code = "with an exit code that is not known" if state.exit_code is None else f"with exit code {state.exit_code}"
+        return f"the training ended {code}" + (f": {state.error}" if state.error else "")
     return "someone asked for it" if state.phase is Phase.STOPPED else "the machine was taken away"
 
 

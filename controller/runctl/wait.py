@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from runctl_agent.contract.status import State
 from runctl_agent.contract.summary import age
-from runctl_agent.errors import NotFoundError, StoreError, StoreUnavailable, TimedOutError
+from runctl_agent.errors import NotFoundError, RunctlError, StoreUnavailable, TimedOutError
 
+from .claim import recent
 from .exits import Throttled, Unavailable
 from .fleet import Machine
 from .known import TAGS, Known, known
@@ -40,13 +42,14 @@ class Patience:
 class Wait:
     """One run, watched by its newest instance; with an instance id given, by that one alone."""
 
-    def __init__(self, resolver: Resolver, target: Target, patience: Patience, say: Say) -> None:
+    def __init__(self, resolver: Resolver, find: Callable[[], Target], patience: Patience, say: Say) -> None:
         self._resolver = resolver
-        self._target = target
+        self._find = find
+        self._target: Target | None = None
         self._patience = patience
         self._say = say
         self._runtime = resolver.runtime
-        self._machine = target.machine
+        self._machine: Machine | None = None
         self._absent_since: float | None = None
         self._said: set[str] = set()
         self._line = ""
@@ -57,7 +60,7 @@ class Wait:
         pause = self._patience.every
         while True:
             try:
-                seen = self._look()
+                seen = self._look(self._found())
                 pause = self._patience.every
                 if seen is not None:
                     if verdict := judge(seen):
@@ -71,37 +74,53 @@ class Wait:
                 raise self._timed_out()
             self._runtime.sleep(pause if deadline is None else min(pause, deadline - now))
 
-    def _look(self) -> Known | None:
+    def _found(self) -> Target:
+        """Looked for as patiently as everything else. Raises NotFoundError, UsageError."""
+        if self._target is None:
+            self._target = self._find()
+            self._machine = self._target.machine
+        return self._target
+
+    def _look(self, target: Target) -> Known | None:
         """None: nothing to go by yet."""
-        machine = self._newest()
+        machine = self._newest(target)
         now = self._runtime.monotonic()
         if machine is None and self._machine is not None:
             self._absent_since = self._absent_since if self._absent_since is not None else now
             if now - self._absent_since < ABSENT:
                 return None
+        elif machine is None and self._just_launched(target):
+            return None
         else:
             self._absent_since = None
             self._machine = machine
-        status = None
-        if needs_status(machine, self._runtime.now(), STALE):
-            try:
-                status = self._resolver.shelf(self._target).status(self._target.run)
-            except StoreUnavailable:
-                if machine is None or not machine.lives:
-                    raise  # it may say how the run ended
-            except StoreError as error:
-                self._once(f"status.json can't be read: {error}", key="status")
-        return known(self._target.run, self._target.destination, machine, status)
+        status = self._status(target, machine) if needs_status(machine, self._runtime.now(), STALE) else None
+        return known(target.run, target.destination, machine, status)
 
-    def _newest(self) -> Machine | None:
-        pinned = self._target.machine if self._target.pinned else None
+    def _just_launched(self, target: Target) -> bool:
+        """Whether there may be an instance that EC2 does not show yet."""
+        standing = self._resolver.shelf(target).launched(target.run)
+        return standing is not None and recent(standing, self._runtime)
+
+    def _status(self, target: Target, machine: Machine | None) -> State | None:
+        try:
+            return self._resolver.shelf(target).status(target.run)
+        except StoreUnavailable:
+            if machine is None or not machine.lives:
+                raise  # it may say how the run ended
+        except RunctlError as error:
+            self._once(str(error), key="status")
+        return None
+
+    def _newest(self, target: Target) -> Machine | None:
+        pinned = target.machine if target.pinned else None
         if pinned is not None:
             try:
                 return self._resolver.fleet.one(pinned.id)
             except NotFoundError:
                 return None
-        found = self._resolver.fleet.of(self._target.run)
-        return next((machine for machine in found if machine.destination == self._target.destination), None)
+        found = self._resolver.fleet.of(target.run)
+        return next((machine for machine in found if machine.destination == target.destination), None)
 
     def _tell(self, seen: Known) -> None:
         text = line(seen)
@@ -123,9 +142,6 @@ class Wait:
             self._say(text)
 
     def _timed_out(self) -> TimedOutError:
-        run = self._target.run
-        return TimedOutError(
-            f"{run} has not ended",
-            f"after {self._patience.timeout:g} s it stands at: {self._line or 'nothing known'}",
-            f"runctl wait {run}, with a longer --timeout",
-        )
+        run = self._target.run if self._target is not None else "the run"
+        why = f"after {self._patience.timeout:g} s: {self._line or 'nothing is known of it'}"
+        return TimedOutError(f"{run} has not ended", why, f"runctl wait {run}, with a longer --timeout")

@@ -76,12 +76,12 @@ class Stage:
 
     def json(self, *arguments: str, code: int = 0, env: Mapping[str, str | None] | None = None) -> dict[str, Any]:
         """The one document on stdout."""
-        document: dict[str, Any] = json.loads(self.command(*arguments, "--json", code=code, env=env).stdout)
+        document: dict[str, Any] = json.loads(self.command(*_with_json(arguments), code=code, env=env).stdout)
         return document
 
     def refused(self, *arguments: str, code: int, env: Mapping[str, str | None] | None = None) -> dict[str, Any]:
         """The error: told in three parts on stderr, and as a document."""
-        done = self.command(*arguments, "--json", code=code, env=env)
+        done = self.command(*_with_json(arguments), code=code, env=env)
         error: dict[str, Any] = json.loads(done.stdout)["error"]
         assert error["exit_code"] == code
         assert error["what"] in done.stderr
@@ -135,7 +135,7 @@ class Stage:
         assert isinstance(want, Want)
         return want
 
-    def keys(self) -> list[str]:
+    def objects(self) -> list[str]:
         """Everything below the destination, relative to it."""
         with self.s3.store() as store:
             return [key.removeprefix(self.s3.prefix + "/") for key in store.list(self.s3.prefix)]
@@ -153,6 +153,11 @@ def ended(process: subprocess.Popen[str], code: int = 0) -> subprocess.Completed
     assert "Traceback" not in err, err
     assert process.returncode == code, f"{process.returncode}, not {code}:\n{out}{err}"
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def _with_json(arguments: tuple[str, ...]) -> tuple[str, ...]:
+    command, *rest = arguments
+    return (command, "--json", *rest)
 
 
 def image(ec2: EC2Client) -> str:
