@@ -18,6 +18,7 @@ from runctl_agent.contract.malformed import Malformed
 from runctl_agent.contract.phases import Condition, ConditionName, Phase
 from runctl_agent.contract.status import State
 from runctl_agent.contract.tags import AGENT_KEYS, CONTROLLER_KEYS, SLACK, SLOT_KEYS, all_keys, decode_slot, encode, read
+from tests.fakes.sized_state import FULL, ONE, ONE_AND_A_BIT, SIX, sized
 
 from .strategies import RELAXED, json_values, states, times
 from .test_status import EXAMPLE
@@ -298,3 +299,16 @@ def test_a_bomb_is_not_inflated_and_deep_nesting_is_malformed() -> None:
         whole = base64.urlsafe_b64encode(gzip.compress(body, mtime=0)).decode().rstrip("=")
         chunks = {f"runctl:a.{n}": whole[n * 256 : n * 256 + 256] for n in range(6)}
         assert isinstance(decode_slot(chunks, "a"), Malformed)
+
+
+# --- sizes ---
+
+
+@pytest.mark.parametrize(("characters", "chunks"), [(ONE, 1), (FULL, 1), (ONE_AND_A_BIT, 2), (SIX, 6)])
+def test_one_chunk_exactly_one_a_bit_more_and_six(characters: int, chunks: int) -> None:
+    bare = State("gpt2", Phase.TRAINING, EXAMPLE.instance, EXAMPLE.boot_time, 17, NOW, "0.1.0")
+    state = sized(bare, characters)
+    found = encode(state, "b", NOW)
+    assert [bool(found[key]) for key in SLOT_KEYS["b"]] == [True] * chunks + [False] * (6 - chunks)
+    assert len("".join(found[key] for key in SLOT_KEYS["b"])) == characters
+    assert posted(found).state == state

@@ -1,6 +1,6 @@
 """A state document cut into the chunks of one slot, which prove themselves: JSON in a gzip container, base64url, cut at 256.
 
-The container (RFC 1952) has the length and the CRC-32 of the JSON, the JSON the letter of its slot, so that no mixture of
+Fields that say nothing are left out. The container (RFC 1952) has the length and the CRC-32 of the JSON, the JSON the letter of its slot, so that no mixture of
 chunks of two writes, and no chunk of the other slot, is read as a state.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from .document import Fields, Wrong, encode, parse, text
-from .status import State, plain_state, read_state
+from .status import State, brief_state, read_state
 
 SLOTS = ("a", "b")
 CHUNKS = 6
@@ -56,7 +56,7 @@ def unpack(chunks: Sequence[str], slot: str) -> State:
 
 
 def _cut(state: State, slot: str) -> tuple[str, ...]:
-    body = encode({**plain_state(state), "slot": slot}, read_state)
+    body = encode({**brief_state(state), "slot": slot}, read_state)
     whole = base64.urlsafe_b64encode(gzip.compress(body, mtime=0)).decode("ascii").rstrip("=")
     return tuple(whole[at : at + CHUNK] for at in range(0, len(whole), CHUNK))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from dataclasses import fields as fields_of
 
 from .document import Fields, Wrong, array, between, count, encode, optional, parse, seconds, show, text, total
@@ -56,6 +56,12 @@ def plain_state(state: State) -> dict[str, object]:
     return plain
 
 
+def brief_state(state: State) -> dict[str, object]:
+    """The document without what a reader takes for granted: room in the tags is short."""
+    granted = {name for name, default in _DEFAULTS.items() if getattr(state, name) == default}
+    return {name: value for name, value in plain_state(state).items() if name not in granted}
+
+
 def encode_state(state: State) -> bytes:
     """`status.json`: canonical compact JSON. Raises ValueError for what `decode_state` would refuse."""
     return encode(plain_state(state), read_state)
@@ -95,6 +101,7 @@ def read_state(fields: Fields) -> State:
 
 
 _NAMES = tuple(field.name for field in fields_of(State))
+_DEFAULTS = {field.name: field.default for field in fields_of(State) if field.default is not MISSING}
 _label = matching(rf"[ -~]{{0,{LONGEST_TEXT}}}", f"at most {LONGEST_TEXT} printable ASCII characters")
 
 
