@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+from collections.abc import Mapping
 
-from runctl_agent.contract.spec import Spec, encode_run
+from runctl_agent.contract.spec import Spec, encode_spec
 
 LIMIT = 16_384
 """Bytes, before the base64 of the API."""
@@ -19,12 +21,12 @@ PATH = "/etc/runctl/run.yaml"
 
 def user_data(spec: Spec, spec_url: str) -> str:
     """A `#cloud-config` that writes the spec; above the limit it writes a pointer to `spec_url`, where the spec lies."""
-    whole = cloud_config(encode_run(spec))
-    return whole if len(whole) <= LIMIT else cloud_config(json.dumps({"spec": spec_url}).encode("ascii"))
+    whole = cloud_config(_yaml(encode_spec(spec)))
+    return whole if len(whole) <= LIMIT else cloud_config(_yaml({"spec": spec_url}))
 
 
 def cloud_config(content: bytes) -> str:
-    """ASCII. The content is JSON, which is YAML; in base64 nothing in it can be taken for anything of cloud-init's."""
+    """ASCII: in base64 nothing of the content can be taken for anything of cloud-init's."""
     return (
         "#cloud-config\n"
         "write_files:\n"
@@ -33,3 +35,9 @@ def cloud_config(content: bytes) -> str:
         "    encoding: b64\n"
         f"    content: {base64.b64encode(content).decode('ascii')}\n"
     )
+
+
+def _yaml(plain: Mapping[str, object]) -> bytes:
+    """JSON that is YAML too: what is beyond U+FFFF stands as it is, for YAML reads an escaped pair as two characters."""
+    text = json.dumps(plain, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return re.sub("[\x7f-\uffff]", lambda found: f"\\u{ord(found[0]):04x}", text).encode("utf-8")
