@@ -31,14 +31,14 @@ RUNCTL = str(Path(sys.executable).with_name("runctl"))
 class Stage:
     """One user with a folder of code, a destination and an image of their own. Names of runs are unique: moto is shared."""
 
-    def __init__(self, folder: Path, s3: S3, endpoint: str) -> None:
+    def __init__(self, folder: Path, s3: S3, endpoint: str, *, image: str = "") -> None:
         self.folder = folder
         self.s3 = s3
         self.run = f"r{uuid.uuid4().hex[:10]}"
         self._open = ExitStack()
         self.ec2: EC2Client = Session("admin", SECRET, region_name=REGION).client("ec2", endpoint_url=endpoint)
         self._open.callback(self.ec2.close)
-        self.image = image(self.ec2)
+        self.image = image or registered_image(self.ec2)
         (folder / "train.py").write_text("print('training')\n")
         self.env = {
             **os.environ,
@@ -160,7 +160,7 @@ def _with_json(arguments: tuple[str, ...]) -> tuple[str, ...]:
     return (command, "--json", *rest)
 
 
-def image(ec2: EC2Client) -> str:
+def registered_image(ec2: EC2Client) -> str:
     """An own image with an agent."""
     made = ec2.register_image(Name=f"runctl-{uuid.uuid4().hex}", RootDeviceName="/dev/sda1", Architecture="x86_64")["ImageId"]
     ec2.create_tags(Resources=[made], Tags=[{"Key": "runctl:agent-version", "Value": "0.1.0"}])

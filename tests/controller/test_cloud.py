@@ -1,0 +1,120 @@
+"""What moto alone does not do: throttling, denial, ClientToken, late tags; by the real command against the simulated EC2."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runctl_agent.contract.phases import Phase
+from runctl_simulator.cloud import Cloud
+from tests.controller.between import between
+from tests.controller.stage import Stage, ended
+from tests.e2e.seaweed import S3
+
+
+@pytest.fixture
+def stage(tmp_path: Path, s3: S3, cloud: Cloud) -> Iterator[Stage]:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    found = Stage(folder, s3, cloud.endpoint, image=cloud.image_id)
+    (folder / "train.py").write_text("import time\ntime.sleep(600)\n")
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_while_the_instance_is_launched_leaves_nothing_behind(stage: Stage, cloud: Cloud, number: signal.Signals) -> None:
+    arguments = ("launch", "train.py", "--run", stage.run, "--ami", stage.image)
+    with between(cloud.endpoint) as middle, stage.start(*arguments, env={"AWS_ENDPOINT_URL_EC2": middle.endpoint}) as process:
+        assert middle.launched.wait(60)
+        process.send_signal(number)
+        time.sleep(0.1)
+        assert process.poll() is None, "it is only noted"
+        middle.go.set()
+        done = ended(process, 130)
+    (instance,) = stage.instances()
+    assert instance["State"]["Name"] in ("shutting-down", "terminated")
+    assert f"terminated {instance['InstanceId']}" in done.stderr
+    assert done.stdout == ""
+    assert {key.partition("/")[0] for key in stage.objects()} == {"code"}
+    assert stage.launch(), "the name is free again"
+
+
+def test_a_lost_answer_leaves_nothing_behind(stage: Stage, cloud: Cloud) -> None:
+    arguments = ("launch", "train.py", "--run", stage.run, "--ami", stage.image)
+    with between(cloud.endpoint, lost=True) as middle:
+        done = stage.command(*arguments, code=7, env={"AWS_ENDPOINT_URL_EC2": middle.endpoint})
+    (instance,) = stage.instances()
+    assert instance["State"]["Name"] in ("shutting-down", "terminated")
+    assert "ec2:RunInstances" in done.stderr
+    assert {key.partition("/")[0] for key in stage.objects()} == {"code"}
+
+
+def test_wait_goes_on_while_it_is_throttled(stage: Stage, cloud: Cloud) -> None:
+    instance = stage.launch()
+    cloud.deny("DescribeInstances", code="RequestLimitExceeded", message="Request limit exceeded.", status=503)
+    with stage.start("wait", stage.run, "--every", "200ms") as process:
+        assert process.stdout is not None
+        assert "RequestLimitExceeded" in process.stdout.readline()
+        cloud.allow("DescribeInstances")
+        stage.posts(stage.state(instance, Phase.FAILED, generation=10**6, exit_code=4))
+        done = ended(process, 10)
+    assert "exit code 4" in done.stdout
+
+
+def test_throttled_for_good(stage: Stage, cloud: Cloud) -> None:
+    cloud.deny("DescribeInstances", code="RequestLimitExceeded", message="Request limit exceeded.", status=503)
+    error = stage.refused("list", code=7)
+    assert "RequestLimitExceeded" in error["why"]
+    assert "try again" in error["mend"]
+
+
+@pytest.mark.parametrize(
+    ("action", "command"),
+    [
+        ("DescribeInstances", ("list",)),
+        ("DescribeImages", ("launch", "train.py")),
+        ("RunInstances", ("launch", "train.py")),
+    ],
+)
+def test_denied(stage: Stage, cloud: Cloud, action: str, command: tuple[str, ...]) -> None:
+    cloud.deny(action)
+    error = stage.refused(*command, code=4)
+    assert error["mend"] == f"allow ec2:{action} in the policy of the role or user in use"
+    assert stage.objects() == []
+
+
+def test_denied_on_the_instance(stage: Stage, cloud: Cloud) -> None:
+    stage.launch()
+    cloud.deny("CreateTags")
+    assert "ec2:CreateTags" in stage.refused("stop", stage.run, code=4)["mend"]
+    cloud.deny("StopInstances")
+    assert "ec2:StopInstances" in stage.refused("stop", stage.run, "--now", code=4)["mend"]
+    assert stage.instances()[0]["State"]["Name"] in ("pending", "running")
+
+
+def test_no_capacity_frees_the_name(stage: Stage, cloud: Cloud) -> None:
+    cloud.deny("RunInstances", code="InsufficientInstanceCapacity", message="There is no capacity.", status=500)
+    error = stage.refused("launch", "train.py", "--run", stage.run, "--ami", stage.image, code=4)
+    assert "--instance-type" in error["mend"]
+    assert stage.objects() == []
+
+
+def test_two_resumes_at_once_launch_one_instance(stage: Stage) -> None:
+    first = stage.launch()
+    stage.ec2.terminate_instances(InstanceIds=[first])
+    end = time.monotonic() + 60
+    while stage.instances()[0]["State"]["Name"] != "terminated":
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    with stage.start("resume", stage.run) as one, stage.start("resume", stage.run) as two:
+        codes = sorted(process.wait(120) for process in (one, two))
+        said = "".join(process.communicate()[1] for process in (one, two))
+    assert codes == [0, 6], said
+    assert len(stage.instances()) == 2
