@@ -1,7 +1,7 @@
 """When a state may be published again. Pure; all times are seconds of the monotonic clock.
 
 Every call takes a token from a bucket, answered or not, so that no flapping can cost more than the bucket's rate: for tags a
-burst of 6, then 2 a minute. The last tokens are kept for what matters most: ordinary changes and heartbeats leave 3,
+burst of 8, a short life with what it is asked, then 2 a minute. The last tokens are kept for what matters most: ordinary changes and heartbeats leave 3,
 conditions leave 1, a phase may take the last.
 """
 
@@ -46,7 +46,7 @@ class Rules:
     stretches: bool = False  # throttled: everything that is not urgent comes less often
 
 
-TAG_RULES = Rules(change_every=30.0, unchanged_every=300.0, refill_every=30.0, stretches=True)
+TAG_RULES = Rules(change_every=30.0, unchanged_every=300.0, refill_every=30.0, burst=8, stretches=True)
 
 
 def status_rules(heartbeat: float) -> Rules:

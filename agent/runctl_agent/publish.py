@@ -118,6 +118,8 @@ class Publisher:
 def _urgency(before: State | None, state: State, *, urgent: bool) -> Urgency:
     if before is None or before.phase is not state.phase:
         return Urgency.PHASE
+    if state.want != before.want:
+        return Urgency.PHASE  # somebody asked, and waits for the answer
     if urgent or {c.name for c in before.conditions} != {c.name for c in state.conditions}:
         return Urgency.CONDITION
     return Urgency.CHANGE

@@ -102,12 +102,21 @@ def test_an_unchanged_state_costs_a_call_every_five_minutes_and_a_status_every_m
     assert [hint.generation for hint in places.hints()] == list(range(1, len(places.tags.calls) + 1))
 
 
+def test_who_asked_is_answered_at_once(places: Places) -> None:
+    publisher = places.publisher()
+    publisher.update(state(1))
+    publisher.turn()
+    publisher.update(replace(state(1), want="n1"))
+    publisher.turn()
+    assert places.posted().want == "n1"
+
+
 def test_flapping_stays_within_the_budget(places: Places) -> None:
     publisher = places.publisher()
     for step in range(1200):
         publisher.update(state(step, Phase.TRAINING if step % 2 else Phase.SAVING), urgent=True)
         drive(places.runtime, publisher, 0.5)
-    assert len(places.tags.calls) <= 6 + 2 * 10
+    assert len(places.tags.calls) <= 8 + 2 * 10
     assert len(places.remote) <= 6 + 6 * 10
 
 
