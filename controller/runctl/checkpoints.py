@@ -11,6 +11,7 @@ from runctl_agent.runtime import Runtime
 from runctl_agent.store.catalog import Catalog, Listing
 from runctl_agent.store.restore import Restored, Restorer
 
+from .documents import Checkpoint, Pulled
 from .shelf import Shelf
 
 
@@ -21,8 +22,7 @@ class Committed:
     manifest: Manifest
     where: str
 
-    def plain(self) -> dict[str, object]:
-        """One checkpoint of `checkpoints --json`."""
+    def plain(self) -> Checkpoint:
         manifest = self.manifest
         return {
             "checkpoint": manifest.checkpoint,
@@ -57,8 +57,7 @@ def pull(shelf: Shelf, run: str, runtime: Runtime, *, destination: str, checkpoi
         raise WrongStateError(error.what, error.why, f"mend that, or pull elsewhere: runctl pull {run} {elsewhere}") from error
 
 
-def plain_restored(run: str, restored: Restored) -> dict[str, object]:
-    """The document of `pull --json`."""
+def plain_restored(run: str, restored: Restored) -> Pulled:
     manifest = restored.manifest
     return {
         "run": run,
@@ -66,5 +65,5 @@ def plain_restored(run: str, restored: Restored) -> dict[str, object]:
         "checkpoint": manifest.checkpoint,
         "step": manifest.step,
         "bytes": restored.bytes,
-        "passed_by": [one._asdict() for one in restored.passed_by],
+        "passed_by": [{"checkpoint": one.checkpoint, "reason": one.reason} for one in restored.passed_by],
     }

@@ -13,6 +13,7 @@ import typer
 
 from . import __version__, options
 from .app import guarded, note, put, say
+from .documents import Checkpoints, Runs
 from .options import Destination, Json, Run, Timeout, seconds
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def list_(
     shelf = Shelf(destination, session.runtime) if destination else None
     found = runs(session.resolver.fleet, shelf, session.runtime, note, every=every)
     if as_json:
-        put({"runs": [one.plain() for one in found]})
+        put(Runs(runs=[one.plain() for one in found]))
     elif found:
         runs_table(found, session.now())
     else:
@@ -176,7 +177,8 @@ def checkpoints(run: Run, destination: Destination = "", as_json: Json = False) 
     for key, reason in found.malformed:
         note(f"{key} can't be read: {reason}")
     if as_json:
-        put({"run": name, "checkpoints": [one.plain() for one in rows], "unreadable": [list(one) for one in found.malformed]})
+        unreadable = [list(one) for one in found.malformed]
+        put(Checkpoints(run=name, checkpoints=[one.plain() for one in rows], unreadable=unreadable))
     elif rows:
         checkpoints_table(rows, session.now())
     else:

@@ -16,6 +16,8 @@ from collections.abc import Sequence
 
 from runctl_agent.errors import RunctlError, TimedOutError
 
+from .documents import Error, Failure
+
 TRAINING_FAILED = 10
 INTERRUPTED = 11
 CTRL_C = 130
@@ -54,7 +56,7 @@ def together(what: str, problems: Sequence[RunctlError]) -> None:
         raise Problems(what, problems)
 
 
-def document(error: RunctlError) -> dict[str, object]:
+def document(error: RunctlError) -> Failure:
     """What `--json` prints of an error; several that stand together are also listed one by one."""
     plain = _plain(error)
     if isinstance(error, Problems):
@@ -62,5 +64,5 @@ def document(error: RunctlError) -> dict[str, object]:
     return {"error": plain}
 
 
-def _plain(error: RunctlError) -> dict[str, object]:
+def _plain(error: RunctlError) -> Error:
     return {"what": error.what, "why": error.why, "mend": error.mend, "exit_code": error.exit_code}

@@ -11,6 +11,8 @@ from runctl_agent.contract.names import RUN as RUN_NAME
 from runctl_agent.contract.status import State
 from runctl_agent.contract.tags import DESTINATION, OWNER, PROJECT, RUN, SLACK, WANT, Posted, read
 
+from .documents import Instance
+
 if TYPE_CHECKING:
     from .ec2 import Ec2
 
@@ -49,8 +51,7 @@ class Machine:
     def lives(self) -> bool:
         return self.power in LIVING
 
-    def plain(self) -> dict[str, object]:
-        """The instance in a document of `--json`."""
+    def plain(self) -> Instance:
         return {
             "id": self.id,
             "state": self.power,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from runctl_agent.contract.phases import TERMINAL
 from runctl_agent.contract.status import State, plain_state
 
+from .documents import Run
 from .fleet import Machine, same_life
 
 TAGS = "tags"
@@ -33,8 +34,7 @@ class Known:
         """Whether the last state says that all is over and nothing is left to send."""
         return self.state is not None and self.current and not self.reason and durable(self.state)
 
-    def plain(self) -> dict[str, object]:
-        """The document of `status --json`, and one run of `list --json`."""
+    def plain(self) -> Run:
         return {
             "run": self.run,
             "destination": self.destination,

@@ -15,6 +15,7 @@ from runctl_agent.errors import RunctlError, StoreRefused
 from runctl_agent.runtime import Runtime
 from runctl_agent.store import mends
 
+from . import documents
 from .bundle import Bundle, packed, upload
 from .claim import Claim, taken
 from .draft import Asked, looks_secret, not_sent, script_problem, spec_of, spec_problems
@@ -41,11 +42,15 @@ class Plan:
     request: dict[str, Any]
     bundle: Bundle
 
-    def plain(self) -> dict[str, object]:
-        """The document of `launch --dry-run`."""
-        code = {"url": self.spec.training.code, "files": self.bundle.files, "bytes": self.bundle.bytes}
-        code["left_out"] = [list(one) for one in self.bundle.left_out]
-        return {"run": self.spec.run, "destination": self.spec.destination, "code": code, "request": self.request}
+    def plain(self) -> documents.Planned:
+        spec, bundle = self.spec, self.bundle
+        code: documents.Code = {
+            "url": spec.training.code,
+            "files": bundle.files,
+            "bytes": bundle.bytes,
+            "left_out": [list(one) for one in bundle.left_out],
+        }
+        return {"run": spec.run, "destination": spec.destination, "code": code, "request": self.request}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +61,7 @@ class Begun:
     launched: Launched
     machine: Machine
 
-    def plain(self) -> dict[str, object]:
-        """The document of `launch --json` and `resume --json`."""
+    def plain(self) -> documents.Launched:
         return {
             "run": self.spec.run,
             "destination": self.spec.destination,

@@ -16,7 +16,7 @@ from .resolve import Resolver, Target
 from .sight import heard, line, safe
 
 POWER = 900.0
-"""Seconds within which EC2 stops or terminates an instance; more often it takes one minute."""
+"""Seconds within which EC2 starts, stops or terminates an instance; more often it takes one minute."""
 
 Say = Callable[[str], None]
 
@@ -73,7 +73,7 @@ class Power:
             mend = mends.get(machine.power, after_the_end(target.run))
             raise WrongStateError(f"{target.run} was not started", f"{machine.id} is {machine.power}", mend)
         self._ec2.start(machine.id)
-        return self._resolver.fleet.one(machine.id)
+        return self._asker.power(machine, frozenset({"pending", "running"}), POWER)
 
     def flush(self, target: Target, timeout: float) -> Machine:
         """Raises WrongStateError, TimedOutError."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any
 
 from runctl_agent.contract.phases import Phase
 from runctl_agent.contract.spec import Spec
 from runctl_agent.errors import ConfigError, NotFoundError, WrongStateError
 
 from .claim import Claim, recent, under_way
+from .documents import Planned
 from .draft import spec_problems
 from .ec2 import Ec2
 from .exits import together
@@ -51,7 +51,7 @@ class Resume:
         self._say = say
 
     def run(
-        self, target: Target, changes: Changes, tell: Callable[[Begun], None], dry: Callable[[dict[str, Any]], None] | None = None
+        self, target: Target, changes: Changes, tell: Callable[[Begun], None], dry: Callable[[Planned], None] | None = None
     ) -> Begun | None:
         """`dry` gets the request, and nothing is done; else `tell` gets the run once it is launched."""
         target = self._whole(target)

@@ -15,7 +15,7 @@ def line(known: Known) -> str:
         power = "" if machine is None else f" ({machine.power})"
         return f"nothing reported yet by {where}{power}"
     if not known.current:
-        return f"nothing reported yet by {where}{_power(known)}; what its tags say is of another life: {known.state.phase.value}"
+        return f"nothing reported yet by {where}{_power(known)}; what is posted is of an earlier life: {known.state.phase.value}"
     conditions = "".join(f", {condition.name.value}" for condition in known.state.conditions)
     return f"{known.state.phase.value} on {where}{_power(known)}{conditions}"
 

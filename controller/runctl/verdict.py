@@ -8,6 +8,7 @@ from enum import StrEnum
 from runctl_agent.contract.phases import TERMINAL, Phase
 from runctl_agent.contract.status import State
 
+from . import documents
 from .exits import INTERRUPTED, TRAINING_FAILED
 from .fleet import Machine
 from .known import Known
@@ -39,8 +40,7 @@ class Verdict:
     def exit_code(self) -> int | None:
         return self.known.state.exit_code if self.known.state is not None and self.known.current else None
 
-    def plain(self) -> dict[str, object]:
-        """The document of `wait --json`."""
+    def plain(self) -> documents.Verdict:
         return {
             "outcome": self.outcome.value,
             "exit_code": self.exit_code,

@@ -126,7 +126,7 @@ class Wait:
         text = line(seen)
         if text != self._line:
             self._line = text
-            self._say(f"{text}, {safe(seen, self._runtime.now())}" if seen.state else text)
+            self._say(f"{text}, {safe(seen, self._runtime.now())}" if seen.current else text)
         machine, now = seen.machine, self._runtime.now()
         if machine is None or machine.power != "running":
             return

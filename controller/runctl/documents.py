@@ -1,0 +1,141 @@
+"""The documents of `--json`: each command prints one, and nothing else on stdout. ASCII; times in seconds since the epoch,
+sizes in bytes; a key is never left out. What is not known is null, or empty for a text.
+
+    launch, resume            Launched; with --wait Verdict; with --dry-run Planned
+    list                      Runs
+    status                    Run
+    stop, start, terminate, flush   Run, as it was seen last
+    wait                      Verdict
+    checkpoints               Checkpoints
+    pull                      Pulled
+    any that fails            Failure, and the same in words on stderr; the exit code is the process's own
+"""
+
+from __future__ import annotations
+
+from typing import Any, NotRequired, TypedDict
+
+
+class Instance(TypedDict):
+    """One EC2 instance; `state` is EC2's, `reason` why EC2 changed it, `launch_time` new after each start."""
+
+    id: str
+    state: str
+    reason: str
+    launch_time: int
+    type: str
+    zone: str
+    image: str
+    spot: bool
+    project: str
+    owner: str
+
+
+class Run(TypedDict):
+    """`state` is the agent's own document (contract/status.py), read from `source`: `tags`, `status.json` or null.
+
+    `current` is false for a state of another life of the instance; `reason` says what could not be read, and may be newer.
+    """
+
+    run: str
+    destination: str
+    instance: Instance | None
+    state: dict[str, object] | None
+    source: str | None
+    current: bool
+    reason: str
+
+
+class Runs(TypedDict):
+    runs: list[Run]
+
+
+class Verdict(Run):
+    """`outcome`: finished, failed, interrupted, stopped or gone; `exit_code` is the training's own."""
+
+    outcome: str
+    exit_code: int | None
+    why: str
+
+
+class Launched(TypedDict):
+    """`instance` is the id; `code` the archive's URL."""
+
+    run: str
+    destination: str
+    instance: str
+    image: str
+    instance_type: str
+    spot: bool
+    region: str
+    code: str
+
+
+class Code(TypedDict):
+    """`left_out` has [path, why]."""
+
+    url: str
+    files: int
+    bytes: int
+    left_out: list[list[str]]
+
+
+class Planned(TypedDict):
+    """`request` as RunInstances takes it; `code` only of a launch: a resume sends none."""
+
+    run: str
+    destination: str
+    request: dict[str, Any]
+    code: NotRequired[Code]
+
+
+class Checkpoint(TypedDict):
+    """One manifest; `where` is the URL that its data lies below."""
+
+    checkpoint: str
+    step: int
+    bytes: int
+    epoch: int
+    seq: int
+    created: float
+    complete: bool
+    instance: str
+    where: str
+
+
+class Checkpoints(TypedDict):
+    """Newest rank first; `unreadable` has [key, why]."""
+
+    run: str
+    checkpoints: list[Checkpoint]
+    unreadable: list[list[str]]
+
+
+class PassedBy(TypedDict):
+    checkpoint: str
+    reason: str
+
+
+class Pulled(TypedDict):
+    """`path` is absolute; `bytes` is what was fetched; `passed_by` ranked higher and could not be had."""
+
+    run: str
+    path: str
+    checkpoint: str
+    step: int
+    bytes: int
+    passed_by: list[PassedBy]
+
+
+class Error(TypedDict):
+    """Three parts: what happened to what, why, and what mends it. `problems`, where several stand in the way."""
+
+    what: str
+    why: str
+    mend: str
+    exit_code: int
+    problems: NotRequired[list[Error]]
+
+
+class Failure(TypedDict):
+    error: Error
