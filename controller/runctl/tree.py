@@ -44,9 +44,13 @@ class Root:
     git: bool
 
     def files(self, leave_out: Sequence[str] = ()) -> tuple[str, ...]:
-        """Relative to the root, sorted; `leave_out` are the folders of checkpoints. Raises ConfigError."""
+        """Relative to the root, sorted; `leave_out` are the folders of checkpoints, of which only what git tracks is code.
+
+        Raises ConfigError.
+        """
         found: set[str] = set()
-        for path in _tracked(self.path, "") if self.git else _walked(self.path, "", _normal(leave_out)):
+        listed = (_tracked if self.git else _walked)(self.path, "", _normal(leave_out))
+        for path in listed:
             found.add(path)
             if len(found) > MOST_FILES:
                 raise ConfigError(
@@ -72,8 +76,8 @@ def root_around(script: str) -> Root:
 def _git_top(folder: str) -> str:
     """The top of the git work tree around `folder`; empty if there is none. Raises ConfigError where git can't say."""
     marked = next((up for up in _upwards(folder) if os.path.lexists(os.path.join(up, ".git"))), "")
-    if not marked:
-        return ""
+    if not marked or os.path.realpath(marked) == os.path.realpath(os.path.expanduser("~")):
+        return ""  # a work tree that is the whole home is somebody's dot files
     return _git(folder, "rev-parse", "--show-toplevel").rstrip(b"\n").decode("utf-8", "surrogateescape")
 
 
@@ -86,18 +90,23 @@ def _upwards(folder: str) -> Iterator[str]:
         folder = parent
 
 
-def _tracked(root: str, below: str) -> Iterator[str]:
+def _tracked(root: str, below: str, leave_out: frozenset[str]) -> Iterator[str]:
     """What git tracks, and what is new and not ignored, relative to `root`; of nested repositories and submodules too."""
-    listed = _git(os.path.join(root, below), "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    for name in listed.decode("utf-8", "surrogateescape").split("\0"):
-        path = os.path.join(below, name.rstrip("/"))
-        whole = os.path.join(root, path)
-        if not name or not os.path.lexists(whole):
-            continue
-        if not os.path.isdir(whole) or os.path.islink(whole):
-            yield path
-        elif os.path.lexists(os.path.join(whole, ".git")):
-            yield from _tracked(root, path)
+    folder = os.path.join(root, below)
+    for options, left_out in ((["--cached"], frozenset[str]()), (["--others", "--exclude-standard"], leave_out)):
+        for name in _git(folder, "ls-files", "-z", *options).decode("utf-8", "surrogateescape").split("\0"):
+            path = os.path.join(below, name.rstrip("/"))
+            whole = os.path.join(root, path)
+            if not name or not os.path.lexists(whole) or _is_below(path, left_out):
+                continue
+            if not os.path.isdir(whole) or os.path.islink(whole):
+                yield path
+            elif os.path.lexists(os.path.join(whole, ".git")):
+                yield from _tracked(root, path, leave_out)
+
+
+def _is_below(path: str, folders: frozenset[str]) -> bool:
+    return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
 
 
 def _walked(root: str, below: str, leave_out: frozenset[str]) -> Iterator[str]:

@@ -44,6 +44,7 @@ def test_with_git_what_is_tracked_and_what_is_new_but_not_ignored(tmp_path: Path
     root = root_around(str(tmp_path / "src" / "train.py"))
     assert (os.path.realpath(root.path), root.git) == (os.path.realpath(tmp_path), True)
     assert root.files() == (".gitignore", "checkpoints/1.pt", "kept.log", "new.py", "src/train.py")
+    assert root.files(["./checkpoints", "src"]) == (".gitignore", "kept.log", "new.py", "src/train.py"), "what is tracked goes"
     assert root.relative(str(tmp_path / "src" / "train.py")) == "src/train.py"
 
 
@@ -96,3 +97,11 @@ def test_through_a_link_to_the_folder(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("real")
     root = root_around(str(tmp_path / "link" / "train.py"))
     assert root.relative(str(tmp_path / "link" / "train.py")) == "train.py"
+
+
+def test_a_home_under_git_is_not_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    git(tmp_path, "init", "-q")
+    touch(tmp_path, ".ssh/id", "work/train.py")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    root = root_around(str(tmp_path / "work" / "train.py"))
+    assert (root.path, root.git) == (str(tmp_path / "work"), False)
