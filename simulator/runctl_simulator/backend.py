@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any, Protocol
@@ -17,6 +17,7 @@ os.environ.setdefault("MOTO_ENABLE_AMI_VALIDATION", "1")
 os.environ.setdefault("MOTO_EC2_ENABLE_INSTANCE_TYPE_VALIDATION", "1")
 
 from moto.ec2.models import ec2_backends
+from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.ec2.models.instances import InstanceState, StateReason
 from moto.iam.models import iam_backends
 
@@ -53,6 +54,7 @@ class Backend:
     def __init__(self, region: str) -> None:
         self.region = region
         self.ec2: Any = ec2_backends[ACCOUNT][region]
+        self._iam: Any = iam_backends[ACCOUNT]["aws"]
 
     # --- instances ---
 
@@ -110,6 +112,13 @@ class Backend:
     def create_tags(self, resources: list[str], tags: Mapping[str, str]) -> None:
         self.ec2.create_tags(resources, dict(tags))
 
+    def delete_tag(self, resource: str, key: str) -> None:
+        self.ec2.tags.get(resource, {}).pop(key, None)
+
+    def instance_types(self) -> Collection[str]:
+        types: Collection[str] = INSTANCE_TYPES
+        return types
+
     # --- what is there from the beginning ---
 
     def register_image(self) -> str:
@@ -120,5 +129,7 @@ class Backend:
         return str(image.id)
 
     def create_instance_profile(self) -> None:
-        iam: Any = iam_backends[ACCOUNT]["aws"]
-        iam.create_instance_profile(INSTANCE_PROFILE, "/", [])
+        self._iam.create_instance_profile(INSTANCE_PROFILE, "/", [])
+
+    def instance_profiles(self) -> set[str]:
+        return set(self._iam.instance_profiles)

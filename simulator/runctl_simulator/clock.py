@@ -17,6 +17,10 @@ class Clock:
     def time(self) -> datetime:
         return datetime.fromtimestamp(time.time() + self._added, UTC)
 
+    def reset(self) -> None:
+        """For when nothing is left that has read it."""
+        self._added = 0.0
+
     def advance(self, seconds: float) -> None:
         if seconds < 0:
             raise ValueError(f"the clock can't go back by {-seconds} s")

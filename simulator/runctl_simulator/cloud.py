@@ -160,6 +160,10 @@ class Cloud:
         pid = self._ask("kill-agent", instance_id=instance_id)
         return None if pid is None else int(pid)
 
+    def execute(self, instance_id: str, *command: str) -> None:
+        """Start a command on the instance, as a person would who has logged in; what it says goes to the console."""
+        self._ask("execute", instance_id=instance_id, command=command)
+
     # --- notices in its metadata service; times are aware ---
 
     def interrupt_spot(self, instance_id: str, action: str, at: datetime) -> None:

@@ -9,16 +9,24 @@ from typing import Any
 
 from .clock import Clock
 from .ec2 import Ec2
+from .groups import Groups
 from .imds import ScheduledEvent
 from .machines import Machines
 
 
 class Control:
     def __init__(
-        self, ec2: Ec2, machines: Machines, clock: Clock, instance_env: dict[str, str], detach: Callable[[], None]
+        self,
+        ec2: Ec2,
+        machines: Machines,
+        groups: Groups,
+        clock: Clock,
+        instance_env: dict[str, str],
+        detach: Callable[[], None],
     ) -> None:
         self._ec2 = ec2
         self._machines = machines
+        self._groups = groups
         self._clock = clock
         self._instance_env = instance_env
         self._detach = detach
@@ -40,6 +48,9 @@ class Control:
 
     def do_kill_agent(self, instance_id: str) -> int | None:
         return self._machines.get(instance_id).kill_agent()
+
+    def do_execute(self, instance_id: str, command: list[str]) -> None:
+        self._machines.get(instance_id).execute(command)
 
     def do_processes(self, instance_id: str) -> list[int]:
         return self._machines.get(instance_id).processes()
@@ -101,7 +112,9 @@ class Control:
         self._ec2.throttle.reset()
         self.do_tags_at_once()
         self._instance_env.clear()
+        self._groups.delete_all()
         self._machines.lose_all()
+        self._clock.reset()
 
     def do_advance(self, seconds: float) -> None:
         self._clock.advance(seconds)

@@ -30,6 +30,7 @@ class Ec2:
         self._moto = moto
         self._now = now
         self._tokens = rules.ClientTokens()
+        self._persistent: set[str] = set()
         self.throttle = Throttle()
         self.late = LateTags()
         self.denied: dict[str, Refused] = {}
@@ -46,7 +47,11 @@ class Ec2:
             "StartInstances": self._start_instances,
             "StopInstances": self._stop_instances,
             "RebootInstances": self._reboot_instances,
-            "TerminateInstances": self._terminate_instances,
+            "TerminateInstances": self._named_instances,
+            "DescribeInstances": self._named_instances,
+            "DescribeInstanceStatus": self._named_instances,
+            "DescribeInstanceAttribute": self._named_instances,
+            "ModifyInstanceAttribute": self._named_instances,
             "ModifyInstanceMetadataOptions": self._modify_metadata_options,
         }
         return special.get(query.action, self._moto)(query)
@@ -96,12 +101,13 @@ class Ec2:
     # --- instances ---
 
     def _run_instances(self, query: Query) -> Answer:
-        token = query.get("ClientToken")
-        parameters = {key: value for key, value in query.fields.items() if key != "DryRun"}
-        if token and (before := self._tokens.known(token, parameters)) is not None:
-            return 200, XML, before
+        token = "" if query.flag("DryRun") else query.get("ClientToken")
+        if token and (answered := self._tokens.known(token, query.fields)) is not None:
+            return 200, XML, answered
         if query.get("UserData"):
             rules.check_user_data(query.get("UserData"))
+        rules.check_instance_type(query.get("InstanceType"), self._backend.instance_types())
+        rules.check_profile(query.get("IamInstanceProfile.Name"), self._backend.instance_profiles())
         for tags in query.specified_tags().values():
             rules.check_tags(tags)
             rules.check_room({}, tags)
@@ -109,9 +115,12 @@ class Ec2:
             rules.check_metadata_keys(query.specified_tags().get("instance", {}))
         # As many as possible up to MaxCount, RunInstances (API Reference): here all are, and moto launches MinCount.
         count = query.get("MaxCount") or query.get("MinCount", "1")
+        before = self._backend.instances().keys()
         status, headers, body = self._moto(Query({**query.fields, "MinCount": count}))
         if status == 200 and token:
-            self._tokens.remember(token, parameters, body)
+            self._tokens.remember(token, query.fields, body)
+        if query.get("InstanceMarketOptions.SpotOptions.SpotInstanceType") == "persistent":
+            self._persistent |= self._backend.instances().keys() - before
         return status, headers, body
 
     def _start_instances(self, query: Query) -> Answer:
@@ -121,7 +130,8 @@ class Ec2:
 
     def _stop_instances(self, query: Query) -> Answer:
         for instance in self._instances(query):
-            rules.check_stop(instance.id, instance.state, one_time_spot=instance.lifecycle == "spot")
+            one_time = instance.lifecycle == "spot" and instance.id not in self._persistent
+            rules.check_stop(instance.id, instance.state, one_time_spot=one_time)
         return self._moto(query)
 
     def _reboot_instances(self, query: Query) -> Answer:
@@ -134,7 +144,8 @@ class Ec2:
                 self._machines.reboot(instance.id)
         return answer
 
-    def _terminate_instances(self, query: Query) -> Answer:
+    def _named_instances(self, query: Query) -> Answer:
+        """Those that are named exist."""
         self._instances(query)
         return self._moto(query)
 

@@ -25,8 +25,8 @@ from .processes import adopt_orphans, below, children, die_with_parent, give_up_
 POWERED_OFF, REBOOT = 0, 3
 """How init ends: it was shut down; it wants to be booted again."""
 
-SHUT_DOWN, KILL_AGENT = "shutdown", "kill-agent"
-"""Lines on its standard input. On its FIFO, from inside: poweroff, reboot, halt."""
+SHUT_DOWN, KILL_AGENT, EXECUTE = "shutdown", "kill-agent", "execute "
+"""Lines on its standard input, the last with a command as JSON. On its FIFO, from inside: poweroff, reboot, halt."""
 
 RESTART_SEC = 0.1
 """systemd's default; it doubles while the agent lives shorter than HEALTHY seconds, up to SLOWEST."""
@@ -73,7 +73,7 @@ class Init:
         self._unpack()
         self._start_agent()
         while True:
-            for word in self._words(self._until_restart()):
+            for word in self._heard(self._until_restart()):
                 if word == SHUT_DOWN or (word == "poweroff" and self._powered):
                     self._shut_down()
                     return POWERED_OFF
@@ -85,6 +85,8 @@ class Init:
                     self._powered = False  # stays on, and billed, until EC2 is told otherwise
                 if word == KILL_AGENT and self._agent is not None:
                     self._agent.kill()
+                if word.startswith(EXECUTE) and self._powered:
+                    self._execute(json.loads(word.removeprefix(EXECUTE)))
             self._reap()
             self._look_after_the_agent()
 
@@ -105,16 +107,17 @@ class Init:
     def _until_restart(self) -> float | None:
         return None if self._restart_at is None else max(0.0, self._restart_at - time.monotonic())
 
-    def _words(self, timeout: float | None) -> list[str]:
-        words: list[str] = []
+    def _heard(self, timeout: float | None) -> list[str]:
+        """Whole lines: each is written at once, pipe(7)."""
+        lines: list[str] = []
         for key, _ in self._selector.select(timeout):
             with suppress(BlockingIOError):
-                said = os.read(key.fd, 4096)
+                said = os.read(key.fd, 2**16)
                 if key.fd == 0 and not said:
                     self._power_cut()
                 if key.data is None:
-                    words += said.decode("ascii", "replace").split()
-        return words
+                    lines += said.decode("utf-8", "replace").splitlines()
+        return lines
 
     def _power_cut(self) -> None:
         kill_below(os.getpid(), and_itself=False)
@@ -152,6 +155,19 @@ class Init:
         part.rename(self._folder / "agent.pid")
 
     # --- life ---
+
+    def _execute(self, command: list[str]) -> None:
+        try:
+            started = subprocess.Popen(
+                command,
+                env=self._boot.environment,
+                cwd=self._boot.environment["HOME"],
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            started.returncode = 0  # nobody waits for it but `_reap`
+        except OSError as error:
+            _log(f"init: {command[0]}: {error.strerror}")
 
     def _look_after_the_agent(self) -> None:
         """Restart=on-failure, systemd.service(5)."""
@@ -197,7 +213,7 @@ class Init:
     def _wait(self, left: Callable[[], list[int]]) -> None:
         end = time.monotonic() + self._boot.grace
         while left() and time.monotonic() < end:
-            self._words(0.02)
+            self._heard(0.02)
             self._reap()
 
 

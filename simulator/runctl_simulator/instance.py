@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -11,10 +12,11 @@ import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from select import PIPE_BUF
 
 from . import image
 from .imds import Identity, ImdsServer
-from .init import KILL_AGENT, SHUT_DOWN, Boot
+from .init import EXECUTE, KILL_AGENT, SHUT_DOWN, Boot
 from .processes import below, children, kill_below, reap
 
 
@@ -84,6 +86,13 @@ class Instance:
             return pid
         return None
 
+    def execute(self, command: list[str]) -> None:
+        """Start a command, in a session of its own. Raises ValueError."""
+        line = EXECUTE + json.dumps(command)
+        if self._process is None or len(line) >= PIPE_BUF:
+            raise ValueError("the instance is off, or the command too long")
+        self._say(line)
+
     def cut_power(self) -> None:
         """Every process is gone when this returns."""
         if self._process is not None:
@@ -100,7 +109,8 @@ class Instance:
 
     def discard(self) -> None:
         """The root disk is deleted with its instance (DeleteOnTermination)."""
-        shutil.rmtree(self.root, ignore_errors=True)
+        if self.root.exists():
+            shutil.rmtree(self.root, ignore_errors=True)
 
     def processes(self) -> list[int]:
         process = self._process

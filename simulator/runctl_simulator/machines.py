@@ -89,8 +89,8 @@ class Machines:
 
     # --- a machine has ended ---
 
-    def look(self) -> bool:
-        """Whether any has ended by itself since the last look; EC2 then says so."""
+    def look(self) -> None:
+        """What has ended by itself since the last look; EC2 then says so."""
         ended = False
         for id_, machine in self._machines.items():
             code = machine.ended()
@@ -102,7 +102,6 @@ class Machines:
         known = {machine.pid for machine in self._machines.values() if machine.pid is not None}
         if ended:
             end_strays(known | self.others)
-        return ended
 
     others: frozenset[int] = frozenset()
     """Further children of this process, which are no instances'."""
@@ -146,8 +145,8 @@ class Machines:
         if path == SPOT_NOTICE:
             self._interruptions.pop(id_, None)
 
-    def interrupt_due(self, now: datetime) -> bool:
-        """Whether any was interrupted; `act_out` does the rest."""
+    def interrupt_due(self, now: datetime) -> None:
+        """EC2 has changed its mind: `act_out` does the rest."""
         due = [(id_, action) for id_, (action, at) in self._interruptions.items() if at <= now]
         for id_, action in due:
             del self._interruptions[id_]
@@ -155,7 +154,6 @@ class Machines:
             if instance is not None and instance.state == "running":
                 (self._backend.terminate if action == "terminate" else self._backend.stop)(instance)
                 self._backend.set_reason(instance, *SPOT, SPOT[0])
-        return bool(due)
 
     def set_lifecycle_state(self, id_: str, state: str | None) -> None:
         """What a group intends with an instance, in its IMDS, also over a reboot."""

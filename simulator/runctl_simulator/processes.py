@@ -44,12 +44,15 @@ def children(pid: int) -> list[int]:
 
 def kill_below(root: int, *, and_itself: bool) -> list[int]:
     """SIGKILL to all below `root` however they fork: first every one stands still. Answers whom; the caller reaps."""
-    doomed = _freeze(root, and_itself)
-    for pid in doomed:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    while any(_table().get(pid, (0, "X"))[1] not in _DEAD for pid in doomed):
-        time.sleep(0.001)
+    doomed: list[int] = []
+    if and_itself:
+        _signal([root], signal.SIGSTOP)
+    while tree := _frozen(root):
+        _kill(tree)
+        doomed += tree
+    if and_itself and root in _table():
+        _kill([root])
+        doomed.append(root)
     return doomed
 
 
@@ -60,18 +63,33 @@ def reap(pids: list[int]) -> None:
             os.waitpid(pid, 0)
 
 
-def _freeze(root: int, and_itself: bool) -> list[int]:
-    """What stands still can't fork: when a look finds only such, there are no others."""
+def _frozen(root: int) -> list[int]:
+    """Who lives below it, once nobody there moves: what is stopped can't fork.
+
+    What waits in the kernel will not go on before it stops, and may wait for what is stopped already: vfork(2).
+    """
+    told: set[int] = set()
     while True:
         table = _table()
-        tree = ([root] if and_itself and root in table else []) + _tree(table, root)
-        moving = [pid for pid in tree if table[pid][1] not in _STOPPED + _DEAD]
+        tree = [pid for pid in _tree(table, root) if table[pid][1] not in _DEAD]
+        moving = [pid for pid in tree if table[pid][1] not in _STOPPED and not (table[pid][1] == "D" and pid in told)]
         if not moving:
             return tree
-        for pid in moving:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGSTOP)
+        _signal(moving, signal.SIGSTOP)
+        told.update(moving)
         time.sleep(0.001)
+
+
+def _kill(pids: list[int]) -> None:
+    _signal(pids, signal.SIGKILL)
+    while any(_table().get(pid, (0, "X"))[1] not in _DEAD for pid in pids):
+        time.sleep(0.001)
+
+
+def _signal(pids: list[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def _tree(table: dict[int, tuple[int, str]], root: int) -> list[int]:

@@ -72,6 +72,21 @@ def check_user_data(encoded: str) -> None:
         raise Refused("InvalidParameterValue", f"User data is limited to {LARGEST_USER_DATA} bytes")
 
 
+def check_instance_type(name: str, known: Collection[str]) -> None:
+    """InvalidParameterValue: "Error codes for the Amazon EC2 API"; moto has a code for it that EC2 has not."""
+    if name and name not in known:
+        raise Refused("InvalidParameterValue", f"Invalid value '{name}' for InstanceType.")
+
+
+def check_profile(name: str, known: Collection[str]) -> None:
+    """IamInstanceProfileSpecification (Amazon EC2 API Reference); moto answers with IAM's code."""
+    if name and name not in known:
+        raise Refused(
+            "InvalidParameterValue",
+            f"Value ({name}) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name",
+        )
+
+
 def check_start(id_: str, state: str) -> None:
     """Only what is stopped starts, what runs stays so: IncorrectInstanceState, "Error codes for the Amazon EC2 API"."""
     if state not in ("stopped", "running", "pending"):

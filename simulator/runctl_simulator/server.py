@@ -15,11 +15,14 @@ import threading
 from contextlib import ExitStack
 from pathlib import Path
 
+from .autoscaling import AutoScaling
 from .backend import INSTANCE_PROFILE, Backend
 from .clock import Clock
 from .control import Control
 from .ec2 import Ec2
 from .front import Front
+from .group_store import GroupStore
+from .groups import Groups
 from .machines import Machines
 from .processes import adopt_orphans
 from .seaweed import REGION, SECRET, SeaweedFS
@@ -48,8 +51,11 @@ class Server:
             self._machines.others = frozenset({seaweed.pid})
         front = Front(self._lock, self._after)
         self._ec2 = Ec2(self._backend, self._machines, front.ask_moto, self._clock.now)
-        control = Control(self._ec2, self._machines, self._clock, self._instance_env, self._let_go)
-        self._http = front.serve({"ec2": self._ec2}, control.call)
+        store = GroupStore(self._backend)
+        self._groups = Groups(store, self._backend, self._machines, self._clock.now)
+        autoscaling = AutoScaling(store, self._groups, front.ask_moto, self._ec2.denied)
+        control = Control(self._ec2, self._machines, self._groups, self._clock, self._instance_env, self._let_go)
+        self._http = front.serve({"ec2": self._ec2, "autoscaling": autoscaling}, control.call)
         self.endpoint = f"http://127.0.0.1:{self._http.server_port}"
 
     def run(self, stop: int) -> None:
@@ -73,15 +79,17 @@ class Server:
 
     def _told_to_end(self, stop: int) -> bool:
         heard = select.select([stop, 0] if self._attached else [stop], [], [], TICK)[0]
-        return stop in heard or (0 in heard and not os.read(0, 4096))
+        return stop in heard or (0 in heard and self._attached and not os.read(0, 4096))
 
     def _tick(self) -> None:
         self._ec2.show(self._ec2.late.due(self._clock.now()))
-        if self._machines.look() | self._machines.interrupt_due(self._clock.time()):
-            self._after()
+        self._machines.look()
+        self._machines.interrupt_due(self._clock.time())
+        self._after()
 
     def _after(self) -> None:
-        """After every request, and after a machine has ended."""
+        """After every request, and at every tick."""
+        self._groups.act()
         self._machines.act_out()
 
     def _let_go(self) -> None:
