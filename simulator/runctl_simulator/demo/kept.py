@@ -12,16 +12,23 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from runctl_agent.errors import NotFoundError, WrongStateError
+from runctl_agent.errors import NotFoundError, TimedOutError, WrongStateError
 from runctl_simulator.image import BIN
 
 ENV = "env.sh"
 _NOTE = "demo.json"
 
+PATIENCE = 60
+"""Seconds that the cloud has to end: a safety net."""
+
+_IN_THE_WAY = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "no_proxy")
+"""What a user's own shell may have, and what would be believed before the rest."""
+
 
 def keep(folder: Path, env: Mapping[str, str], pid: int) -> Path:
     """Write down how to use the cloud whose process is `pid`, and how to end it; the file to source."""
-    lines = [f"export {name}={shlex.quote(value)}" for name, value in sorted(env.items()) if name != "PATH"]
+    lines = [f"unset {' '.join(_IN_THE_WAY)}"]
+    lines += [f"export {name}={shlex.quote(value)}" for name, value in sorted(env.items()) if name != "PATH"]
     lines.append(f'export PATH={shlex.quote(str(BIN))}:"$PATH"')
     (folder / ENV).write_text("\n".join(lines) + "\n")
     (folder / _NOTE).write_text(json.dumps({"pid": pid}))
@@ -29,7 +36,7 @@ def keep(folder: Path, env: Mapping[str, str], pid: int) -> Path:
 
 
 def end(folder: Path) -> None:
-    """End the cloud and delete the folder. Raises NotFoundError, WrongStateError."""
+    """End the cloud and delete the folder. Raises NotFoundError, WrongStateError, TimedOutError."""
     folder = folder.resolve()
     try:
         pid = int(json.loads((folder / _NOTE).read_text())["pid"])
@@ -48,7 +55,8 @@ def _terminate(pid: int, folder: Path) -> None:
     try:
         if _is_cloud_of(pid, folder):
             signal.pidfd_send_signal(process, signal.SIGTERM)
-            select.select([process], [], [])
+            if not select.select([process], [], [], PATIENCE)[0]:
+                raise TimedOutError(f"the demo in {folder} did not end", f"process {pid} still runs", f"kill -9 {pid}")
     finally:
         os.close(process)
 

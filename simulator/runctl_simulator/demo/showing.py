@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -14,7 +15,7 @@ from types import FrameType
 from runctl_agent.errors import RunctlError
 from runctl_simulator.cloud import CloudError
 
-from .acts import LOST_AFTER, RUN, Demo
+from .acts import CHECKPOINT, LOST_AFTER, RUN, Demo
 from .commands import Unexpected
 from .kept import keep
 from .screen import GREEN, RED, Screen
@@ -122,16 +123,16 @@ def _leave_standing(demo: Demo, folder: Folder, screen: Screen) -> None:
     pid = demo.cloud.detach()
     env = keep(folder.path, demo.env, pid)
     screen.act("It is kept", f"The cloud goes on running, as process {pid}. Try, in a shell:")
-    for line in (
-        f". {env}",
-        "runctl list",
-        f"runctl status {RUN}",
-        f"runctl checkpoints {RUN}",
-        f"runctl pull {RUN} {folder.path}/older --checkpoint model_step_{LOST_AFTER}.safetensors",
-        f"runctl terminate {RUN}",
-        f"runctl-demo --end {folder.path}",
+    for command in (
+        (".", str(env)),
+        ("runctl", "list"),
+        ("runctl", "status", RUN),
+        ("runctl", "checkpoints", RUN),
+        ("runctl", "pull", RUN, str(folder.path / "older"), "--checkpoint", CHECKPOINT.format(LOST_AFTER)),
+        ("runctl", "terminate", RUN),
+        ("runctl-demo", "--end", str(folder.path)),
     ):
-        screen.command(line)
+        screen.command(shlex.join(command))
     screen.say("The last one ends it, and deletes all of it.")
     _logs(folder.path, screen)
 

@@ -1,0 +1,182 @@
+"""`runctl-demo` as a user has it: a process of its own, which shows what it promises and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+BIN = Path(sys.executable).parent
+ACTS = ("1. A small cloud", "2. Launch", "3. The machine is lost", "4. Resume", "5. Compare", "6. What was checked")
+PATIENCE = 240
+
+
+@pytest.fixture
+def temporary(tmp_path: Path) -> Iterator[Path]:
+    """Where the demo makes its folder; whatever of it still runs after the test, runs no more."""
+    folder = tmp_path / "tmp of 'mine'"
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        for pid in alive(folder):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def alive(folder: Path) -> list[int]:
+    """Processes that have to do with what lies in `folder`, by command line, environment or where they are."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):
+            if not entry.name.isdigit() or int(entry.name) == os.getpid() or (entry / "stat").read_text().split(")")[1][1] == "Z":
+                continue
+            told = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes() + os.readlink(entry / "cwd").encode()
+            if str(folder).encode() in told:
+                found.append(int(entry.name))
+    return found
+
+
+def demo(
+    temporary: Path, *arguments: str, program: str = "from runctl_simulator.demo import main; main()"
+) -> subprocess.Popen[str]:
+    """Not `program`, but the entry point, unless something is to go wrong."""
+    env = {**os.environ, "TMPDIR": str(temporary), "AWS_PROFILE": "no-such-profile", "HTTP_PROXY": "http://127.0.0.1:9"}
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *arguments],
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+    )
+
+
+def finished(process: subprocess.Popen[str], code: int = 0) -> str:
+    said, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == code, said
+    return said
+
+
+def test_all_of_it_is_true_and_nothing_is_left(temporary: Path) -> None:
+    said = finished(demo(temporary, "--seed", "7"))
+    assert [act for act in ACTS if re.search(rf"^ *[\d.]+s  {re.escape(act)}$", said, re.MULTILINE)] == list(ACTS)
+    durable = [int(step) for step in re.findall(r"step +(\d+)  loss [\d.]+  .* safe in S3 after \d+ ms", said)]
+    assert sorted(set(durable)) == list(range(10, 161, 10))
+    newest, resumed = re.search(r"newest checkpoint in S3 is of step (\d+)", said), re.search(r"goes on from step (\d+)", said)
+    assert newest is not None
+    assert resumed is not None
+    assert newest[1] == resumed[1]
+    assert "(exit code 11)" in said
+    assert len(set(re.findall(r"SHA-256 ([0-9a-f]{64})", said))) == 1
+    assert said.count("✓") == 5
+    assert "✗" not in said
+    assert "\033" not in said
+    assert "Traceback" not in said
+    assert list(temporary.iterdir()) == []
+    assert alive(temporary) == []
+
+
+def test_what_is_kept_can_be_used_and_ended(temporary: Path) -> None:
+    said = finished(demo(temporary, "--keep"))
+    *_, after = said.partition("It is kept")
+    enter, *commands, leave = re.findall(r"^ *[\d.]+s  \$ (.*)$", after, re.MULTILINE)
+    (folder,) = temporary.iterdir()
+    assert shlex.split(enter) == [".", str(folder / "env.sh")]
+    assert shlex.split(leave) == ["runctl-demo", "--end", str(folder)]
+    assert [shlex.split(command)[:2][-1] for command in commands] == ["list", "status", "checkpoints", "pull", "terminate"]
+    told = {command: shell(f"{enter}\n{command}", temporary) for command in commands}
+    assert "finished" in told["runctl list"]
+    assert "finished, exit code 0" in told["runctl status demo"]
+    assert told["runctl checkpoints demo"].count("model_step_") == 16
+    assert (folder / "older" / "model_step_70.safetensors").exists()
+    assert (folder / "cloud" / "simulator.log").exists()
+    assert alive(folder) != []
+    shell(f"{enter}\n{leave}", temporary)
+    assert list(temporary.iterdir()) == []
+    assert alive(temporary) == []
+
+
+def shell(script: str, folder: Path) -> str:
+    done = subprocess.run(
+        ["bash", "-ec", script], cwd=folder.parent, capture_output=True, text=True, check=False, timeout=PATIENCE
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("at", "number", "arguments"),
+    [
+        ("1. A small cloud", signal.SIGINT, ()),
+        ("safe in S3 after", signal.SIGINT, ("--keep",)),
+        ("$ runctl wait demo --every", signal.SIGTERM, ()),
+    ],
+    ids=["in the beginning", "while it is trained", "after the loss"],
+)
+def test_ended_from_outside_it_leaves_nothing(
+    temporary: Path, at: str, number: signal.Signals, arguments: tuple[str, ...]
+) -> None:
+    process = demo(temporary, *arguments)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if at in line:
+            break
+    process.send_signal(number)
+    said = finished(process, 128 + number)
+    assert f"ended by {number.name}" in said
+    assert "Traceback" not in said
+    assert list(temporary.iterdir()) == []
+    wait_for_nobody(temporary)
+
+
+def wait_for_nobody(folder: Path) -> None:
+    """What gets the end of a pipe told, as a command of the demo may, takes a moment to end."""
+    end = time.monotonic() + PATIENCE
+    while alive(folder):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+FAILING = """
+import sys
+from runctl_simulator.demo import acts, main
+acts.Commands.run = lambda *arguments, **options: "no id"
+main()
+"""
+
+
+def test_what_does_not_work_is_said_and_the_logs_are_kept(temporary: Path) -> None:
+    said = finished(demo(temporary, program=FAILING), 1)
+    assert "It did not work" in said
+    assert "no instance is named in: no id" in said
+    (folder,) = temporary.iterdir()
+    assert f"The logs lie in {folder}/cloud" in said
+    assert (folder / "cloud" / "simulator.log").exists()
+    assert alive(temporary) == []
+
+
+def test_a_reader_that_goes_away_ends_it(temporary: Path) -> None:
+    process = demo(temporary)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(PATIENCE) == 1
+    assert list(temporary.iterdir()) == []
+    wait_for_nobody(temporary)
+
+
+def test_ending_what_is_no_demo(temporary: Path) -> None:
+    said = finished(demo(temporary, "--end", str(temporary)), 5)
+    assert "is no demo that was kept" in said
+    assert temporary.exists()
