@@ -142,8 +142,9 @@ class Launch:
 
     def _spent(self, plan: Plan, tell: Callable[[Begun], None]) -> Begun:
         claim = Claim(plan.shelf, plan.spec.run)
+        launched = replace(plan.launched, at=int(self._runtime.now()))  # sending the code may have taken a while
         machine = Spending(self._ec2, self._runtime, claim, plan.spec.run, self._say).launch(
-            lambda: claim.new(plan.spec, plan.launched),
+            lambda: claim.new(plan.spec, launched),
             plan.request,
             lambda machine: tell(Begun(plan.spec, plan.launched, machine)),
         )

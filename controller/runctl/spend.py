@@ -41,16 +41,17 @@ class Spending:
             undo.callback(self._take_back)
             begin()
             interrupted.check()
-            machine = self._run(request)
-            undo.callback(self._terminate, machine.id)
+            described = self._run(request)
+            undo.callback(self._terminate, described["InstanceId"])
+            machine = machine_of(described)
             interrupted.check()
             tell(machine)
             undo.pop_all()
         return machine
 
-    def _run(self, request: Mapping[str, Any]) -> Machine:
+    def _run(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         try:
-            return machine_of(self._ec2.run(request))
+            return self._ec2.run(request)
         except Unavailable:
             self._end_if_launched(request["ClientToken"])
             raise

@@ -21,7 +21,7 @@ PATH = "/etc/runctl/run.yaml"
 
 def user_data(spec: Spec, spec_url: str) -> str:
     """A `#cloud-config` that writes the spec; above the limit it writes a pointer to `spec_url`, where the spec lies."""
-    whole = cloud_config(_yaml(encode_spec(spec)))
+    whole = cloud_config(spec_file(spec))
     return whole if len(whole) <= LIMIT else cloud_config(_yaml({"spec": spec_url}))
 
 
@@ -35,6 +35,11 @@ def cloud_config(content: bytes) -> str:
         "    encoding: b64\n"
         f"    content: {base64.b64encode(content).decode('ascii')}\n"
     )
+
+
+def spec_file(spec: Spec) -> bytes:
+    """The spec as a file of its own, on the instance and as `run.json`."""
+    return _yaml(encode_spec(spec))
 
 
 def _yaml(plain: Mapping[str, object]) -> bytes:

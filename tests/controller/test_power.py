@@ -29,8 +29,8 @@ def test_stop_waits_until_everything_is_durable(stage: Stage) -> None:
         stopped = acknowledged(saving, want, Phase.STOPPED)
         stage.posts(stopped)
         assert process.stderr is not None
-        while not process.stderr.readline().startswith(f"stopped on {instance}, 4.9 KiB behind"):
-            pass
+        while not (line := process.stderr.readline()).startswith(f"stopped on {instance}, 4.9 KiB behind"):
+            assert line, "it ended"
         assert power(stage, instance) == "running"
         stage.posts(replace(stopped, pending_checkpoints=0, pending_bytes=0, generation=9), "b")
         done = ended(process)

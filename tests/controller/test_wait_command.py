@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 
 import pytest
@@ -102,8 +103,10 @@ def test_damaged_status_json_is_said_and_does_not_end_the_waiting(stage: Stage) 
 
 def test_launch_and_wait_in_one(stage: Stage) -> None:
     with stage.start("launch", "train.py", "--run", stage.run, "--ami", stage.image, "--wait", "--json") as process:
+        end = time.monotonic() + 60
         while not (found := stage.instances()):
-            pass
+            assert time.monotonic() < end, "nothing was launched"
+            time.sleep(0.05)
         stage.posts(stage.state(found[0]["InstanceId"], Phase.FAILED, exit_code=9))
         done = ended(process, 10)
     assert f"{stage.run}: launched {found[0]['InstanceId']}" in done.stderr
