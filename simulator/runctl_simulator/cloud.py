@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .imds import ScheduledEvent
+from .init import Boot
 from .seaweed import BUCKET, REGION, SECRET
 from .wire import CONTROL
 
@@ -137,6 +138,10 @@ class Cloud:
 
     def console(self, instance_id: str) -> str:
         return (self.folder(instance_id) / "console.log").read_text(errors="replace")
+
+    def environment(self, instance_id: str) -> dict[str, str]:
+        """What processes on it are given at its last boot."""
+        return Boot.read(self.folder(instance_id)).environment
 
     def processes(self, instance_id: str) -> list[int]:
         """Init first; none if it is off."""

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -34,13 +35,13 @@ class Account:
     destination: str
     _open: ExitStack = field(default_factory=ExitStack, repr=False)
 
-    @property
+    @cached_property
     def ec2(self) -> EC2Client:
         client = self._session().client("ec2", endpoint_url=self.cloud.endpoint, config=ONCE)
         self._open.callback(client.close)
         return client
 
-    @property
+    @cached_property
     def autoscaling(self) -> AutoScalingClient:
         client = self._session().client("autoscaling", endpoint_url=self.cloud.endpoint, config=ONCE)
         self._open.callback(client.close)

@@ -25,8 +25,7 @@ AT = datetime(2126, 9, 18, 8, 22, tzinfo=UTC)
 
 def imds(cloud: Cloud, instance: str, path: str) -> str:
     """What the instance sees; empty for a 404."""
-    agent = cloud.processes(instance)[1]
-    url = urlsplit(environ(agent)["AWS_EC2_METADATA_SERVICE_ENDPOINT"])
+    url = urlsplit(cloud.environment(instance)["AWS_EC2_METADATA_SERVICE_ENDPOINT"])
     with closing(HTTPConnection(url.hostname or "", url.port, timeout=10)) as connection:
         connection.request("PUT", "/latest/api/token", headers={"X-aws-ec2-metadata-token-ttl-seconds": "60"})
         token = connection.getresponse().read().decode()
@@ -70,7 +69,7 @@ def test_without_a_run_spec_nothing_is_started(account: Account, cloud: Cloud) -
 def test_stop_and_start_keep_the_disk_and_change_boot_and_launch_time(account: Account, cloud: Cloud) -> None:
     instance = waiting(account)
     launched, first = account.describe(instance)["LaunchTime"], cloud.processes(instance)
-    boot, endpoint = (environ(first[1])[name] for name in ("RUNCTL_BOOT_ID", "AWS_EC2_METADATA_SERVICE_ENDPOINT"))
+    boot, endpoint = (cloud.environment(instance)[name] for name in ("RUNCTL_BOOT_ID", "AWS_EC2_METADATA_SERVICE_ENDPOINT"))
     (cloud.folder(instance) / "root/home/kept").write_text("kept")
     wait_for(lambda: datetime.now(UTC) >= launched + timedelta(seconds=1))
 
@@ -86,7 +85,7 @@ def test_stop_and_start_keep_the_disk_and_change_boot_and_launch_time(account: A
     (answer,) = account.ec2.start_instances(InstanceIds=[instance])["StartingInstances"]
     assert answer["CurrentState"]["Name"] == "pending"
     wait_for(lambda: len(cloud.processes(instance)) > 1)
-    env = environ(cloud.processes(instance)[1])
+    env = cloud.environment(instance)
     assert env["RUNCTL_BOOT_ID"] != boot
     assert env["AWS_EC2_METADATA_SERVICE_ENDPOINT"] != endpoint
     assert account.describe(instance)["LaunchTime"] > launched
@@ -95,17 +94,17 @@ def test_stop_and_start_keep_the_disk_and_change_boot_and_launch_time(account: A
 
 @pytest.mark.parametrize("how", ["api", "cloud", "inside"])
 def test_a_reboot_keeps_launch_time(account: Account, cloud: Cloud, how: str) -> None:
-    instance = waiting(account)
+    instance = account.launch()
     launched, first = account.describe(instance)["LaunchTime"], cloud.processes(instance)
-    boot = environ(first[1])["RUNCTL_BOOT_ID"]
+    boot = cloud.environment(instance)["RUNCTL_BOOT_ID"]
     if how == "api":
         account.ec2.reboot_instances(InstanceIds=[instance])
     elif how == "cloud":
         cloud.reboot(instance)
     else:
         cloud.execute(instance, "bash", "-lc", "shutdown -r now")
-    wait_for(lambda: gone(first) and len(cloud.processes(instance)) > 1, lambda: cloud.console(instance))
-    assert environ(cloud.processes(instance)[1])["RUNCTL_BOOT_ID"] != boot
+    wait_for(lambda: gone(first) and cloud.processes(instance), lambda: cloud.console(instance))
+    assert cloud.environment(instance)["RUNCTL_BOOT_ID"] != boot
     assert account.describe(instance)["LaunchTime"] == launched
     assert account.state(instance) == "running"
 
@@ -132,7 +131,7 @@ def test_terminate_ends_its_processes_and_removes_its_disk(account: Account, clo
 
 
 def test_lost_with_a_tree_that_forks(account: Account, cloud: Cloud) -> None:
-    instance = waiting(account)
+    instance = account.launch()
     root = cloud.folder(instance) / "root"
     bomb = root / "tmp/bomb.sh"
     # Each hands over to the next, in a session of its own: no list of them holds for longer than a moment.
@@ -163,9 +162,9 @@ def running(argument: str) -> list[int]:
 
 
 def test_what_a_killed_init_leaves_behind_ends_too(account: Account, cloud: Cloud) -> None:
-    instance = waiting(account)
+    instance = account.launch()
     cloud.execute(instance, "setsid", "-f", "sleep", "600")
-    wait_for(lambda: len(cloud.processes(instance)) > 2)
+    wait_for(lambda: len(cloud.processes(instance)) > 1)
     before = cloud.processes(instance)
     os.kill(before[0], signal.SIGKILL)
     account.wait_for_state(instance, "stopped")
@@ -238,7 +237,7 @@ def test_a_training_is_told_before_the_agent(account: Account, cloud: Cloud) -> 
 
 
 def test_tags_in_imds_are_live(account: Account, cloud: Cloud) -> None:
-    instance = waiting(account)
+    instance = account.launch()
     tags = "meta-data/tags/instance"
     assert imds(cloud, instance, f"{tags}/Name") == "a machine"
     account.ec2.create_tags(Resources=[instance], Tags=pairs({"runctl:want": "1"}))
@@ -255,7 +254,7 @@ def test_tags_in_imds_are_live(account: Account, cloud: Cloud) -> None:
 
 
 def test_imds_says_who_it_is(account: Account, cloud: Cloud) -> None:
-    instance = waiting(account, InstanceMarketOptions={"MarketType": "spot"})
+    instance = account.launch(InstanceMarketOptions={"MarketType": "spot"})
     described = account.describe(instance)
     document = json.loads(imds(cloud, instance, "dynamic/instance-identity/document"))
     assert document["instanceId"] == instance
@@ -266,7 +265,7 @@ def test_imds_says_who_it_is(account: Account, cloud: Cloud) -> None:
 
 
 def test_notices(account: Account, cloud: Cloud) -> None:
-    instance = waiting(account)
+    instance = account.launch()
     assert imds(cloud, instance, SPOT) == ""
     cloud.interrupt_spot(instance, "terminate", AT)
     assert json.loads(imds(cloud, instance, SPOT)) == {"action": "terminate", "time": "2126-09-18T08:22:00Z"}
@@ -283,7 +282,7 @@ def test_notices(account: Account, cloud: Cloud) -> None:
 
 @pytest.mark.parametrize(("action", "state"), [("terminate", "terminated"), ("stop", "stopped")])
 def test_a_spot_instance_is_interrupted_at_its_time(account: Account, cloud: Cloud, action: str, state: str) -> None:
-    instance = waiting(account, InstanceMarketOptions={"MarketType": "spot"})
+    instance = account.launch(InstanceMarketOptions={"MarketType": "spot"})
     cloud.interrupt_spot(instance, action, datetime.now(UTC) + timedelta(hours=1))
     assert account.state(instance) == "running"
     cloud.advance(3600)
