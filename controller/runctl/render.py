@@ -19,7 +19,7 @@ from .checkpoints import Committed
 from .known import Known
 from .shown import shown
 from .sight import heard, safe
-from .verdict import Verdict
+from .verdict import Outcome, Verdict, judge
 
 WIDE = 250
 """Columns where nobody's terminal limits them: what is piped into grep must not be wrapped."""
@@ -72,7 +72,9 @@ def checkpoints_table(rows: Sequence[Committed], now: float) -> None:
 def status_text(known: Known, now: float) -> str:
     """Some lines; how the run stands is the first."""
     state, machine = known.state, known.machine
-    head = f"{known.run}: {_phase(known)}"
+    ended = judge(known)
+    gone = ended is not None and ended.outcome is Outcome.GONE
+    head = f"{known.run}: " + ("gone, last known: " if gone else "") + _phase(known)
     if state is not None and known.current and state.exit_code is not None:
         head += f", exit code {state.exit_code}"
     lines = [head]

@@ -61,6 +61,7 @@ def test_an_instance_gone_without_a_word(stage: Stage) -> None:
     assert "last known: training, step 5 safe" in done.stdout
     assert "100 B behind" in done.stdout
     assert stage.json("wait", stage.run, code=11)["outcome"] == "gone"
+    assert stage.command("status", stage.run).stdout.startswith(f"{stage.run}: gone, last known: training\n")
 
 
 def test_gone_and_its_agent_told_s3_how_it_ended(stage: Stage) -> None:
