@@ -225,10 +225,18 @@ class _Document:
 
 def _resolved(spec: Spec, folder: str) -> Spec:
     if not spec.workdir and (spec.training.code or folder == SYSTEM):
-        folder = os.path.join(account(spec.training.user).home, spec.run)
+        folder = _home(spec.training.user, folder, spec.run)
     workdir = os.path.normpath(os.path.join(folder, spec.workdir))
     watched = tuple(replace(w, path=os.path.normpath(os.path.join(workdir, w.path))) for w in spec.checkpoints)
     return replace(spec, workdir=workdir, checkpoints=watched)
+
+
+def _home(user: str, folder: str, run: str) -> str:
+    """Where an instance's training works. A user who is not there is the agent's to tell, and no mistake of the file."""
+    try:
+        return os.path.join(account(user).home, run)
+    except ConfigError:
+        return folder
 
 
 def _watched_twice(spec: Spec, resolved: Spec) -> list[Mistake]:

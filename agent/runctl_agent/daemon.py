@@ -59,10 +59,10 @@ def run(config: str, state_dir: str) -> bool:
     runtime = ThreadRuntime()
     signals = Signals(runtime)
     ignore_lease_breaks()
-    state_dir = make_state_dir(state_dir)
     spec = _spec(config, state_dir, runtime, signals)
     if spec is None:
         return False
+    state_dir = make_state_dir(state_dir)
     with _only_one(state_dir):
         machine = Machine(runtime, spec, state_dir)
         journal = machine.journal()

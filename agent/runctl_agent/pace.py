@@ -1,8 +1,8 @@
 """When a state may be published again. Pure; all times are seconds of the monotonic clock.
 
 Every call takes a token from a bucket, answered or not, so that no flapping can cost more than the bucket's rate: for tags a
-burst of 8, a short life with what it is asked, then 2 a minute. The last tokens are kept for what matters most: ordinary changes and heartbeats leave 3,
-conditions leave 1, a phase may take the last.
+burst of 8, a short life with what it is asked, then 2 a minute. The last tokens are kept for what matters most: ordinary
+changes and heartbeats leave 3, conditions leave 1, a phase may take the last.
 """
 
 from __future__ import annotations

@@ -17,11 +17,11 @@ from collections.abc import Callable
 from .attend import Attendant
 from .contract.keys import Keys
 from .contract.spec import Spec
-from .contract.status import State, decode_state
+from .contract.status import State
 from .disk.lock import Locks
 from .disk.stage import Stager
 from .errors import RunctlError
-from .life.conductor import Conductor
+from .life.conductor import Conductor, published
 from .life.wants import Flushing
 from .publish import Publisher, TagPort
 from .report import Facts, Report
@@ -31,7 +31,6 @@ from .stages import gatherer_of, sender_of
 from .store.backoff import backoff
 from .store.commit import Committer
 from .store.journal import Journal
-from .store.objects import Got
 from .surroundings import Reached, Surroundings
 from .training.evidence import Verdict
 from .training.state import refusal
@@ -189,7 +188,13 @@ class Pipeline:
             incomplete=sender.incomplete if sender is not None else "",
             last_error=str(unreached) if unreached is not None else sender.last_error if sender is not None else "",
             conduct=conduct,
-            problems=(*troubles, *self._watcher.problems(), *self.attendant.problems, *map(str, self.publisher.problems())),
+            problems=(
+                *troubles,
+                *self._watcher.problems(),
+                *self.attendant.problems,
+                *map(str, self.publisher.problems()),
+                *self.conductor.unmet,
+            ),
         )
 
     def _refused(self) -> str:
@@ -259,7 +264,7 @@ class Pipeline:
                 self.stopping.wait(backoff(attempt, self._runtime.random()))
             else:
                 self.unreached = None
-                return reached, _published(elsewhere)
+                return reached, published(elsewhere)
         return None
 
     def _publisher(self, tags: TagPort | None, status: Callable[[bytes], None] | None, instance: str = "") -> Publisher:
@@ -288,9 +293,3 @@ class Pipeline:
         if self._state is not None:
             self.publisher.update(self._state)
         self._tasks.append(self._runtime.spawn("publish", self.publisher.run))
-
-
-def _published(got: Got | None) -> State | None:
-    """What `status.json` says; a damaged one says nothing, and is written anew."""
-    state = None if got is None else decode_state(got.body)
-    return state if isinstance(state, State) else None

@@ -5,13 +5,12 @@ Order: `run.json` must stand before `launch.json`, and both before RunInstances:
 
 from __future__ import annotations
 
-from runctl_agent.contract.spec import Spec
+from runctl_agent.contract.spec import Spec, encode_run
 from runctl_agent.errors import PreconditionFailed, WrongStateError
 from runctl_agent.runtime import Runtime
 
 from .launched import Launched, encode_launched
 from .shelf import Shelf, Standing, launch_key
-from .userdata import spec_file
 
 RECENT = 60.0
 """Seconds in which an instance that was launched may not be seen yet: reads of EC2 are eventually consistent."""
@@ -30,7 +29,7 @@ class Claim:
     def new(self, spec: Spec, launched: Launched) -> None:
         """Raises WrongStateError where the name is taken; of two equal launches `launch.json` tells who was first."""
         try:
-            self._put(self._keys.run_spec, spec_file(spec))
+            self._put(self._keys.run_spec, encode_run(spec))
             self._put(launch_key(self._keys), encode_launched(launched))
         except WrongStateError:
             self._mine.clear()

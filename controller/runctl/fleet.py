@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from runctl_agent.contract import tags
 from runctl_agent.contract.names import RUN as RUN_NAME
 from runctl_agent.contract.status import State
-from runctl_agent.contract.tags import DESTINATION, OWNER, PROJECT, RUN, SLACK, WANT, Posted, read
+from runctl_agent.contract.tags import DESTINATION, OWNER, PROJECT, RUN, WANT, Posted, read
 
 from .documents import Instance
 
@@ -90,10 +91,8 @@ def machine_of(described: Mapping[str, Any]) -> Machine:
 
 
 def same_life(state: State, machine: Machine) -> bool:
-    """Whether `state`, read from anywhere, is of this life of `machine`: the rule of contract.tags.read."""
-    return (
-        state.instance == machine.id and state.boot_time >= machine.launch_time - SLACK and state.heartbeat > machine.launch_time
-    )
+    """Whether `state`, read from anywhere, is of this life of `machine`."""
+    return tags.same_life(state, machine.id, machine.launch_time)
 
 
 def newest(machines: Iterable[Machine]) -> Machine | None:

@@ -7,11 +7,8 @@ before it is base64-encoded" (Amazon EC2 User Guide, "Pass commands or data to y
 from __future__ import annotations
 
 import base64
-import json
-import re
-from collections.abc import Mapping
 
-from runctl_agent.contract.spec import Spec, encode_spec
+from runctl_agent.contract.spec import Spec, encode_run, yaml_json
 
 LIMIT = 16_384
 """Bytes, before the base64 of the API."""
@@ -21,8 +18,8 @@ PATH = "/etc/runctl/run.yaml"
 
 def user_data(spec: Spec, spec_url: str) -> str:
     """A `#cloud-config` that writes the spec; above the limit it writes a pointer to `spec_url`, where the spec lies."""
-    whole = cloud_config(spec_file(spec))
-    return whole if len(whole) <= LIMIT else cloud_config(_yaml({"spec": spec_url}))
+    whole = cloud_config(encode_run(spec))
+    return whole if len(whole) <= LIMIT else cloud_config(yaml_json({"spec": spec_url}))
 
 
 def cloud_config(content: bytes) -> str:
@@ -35,14 +32,3 @@ def cloud_config(content: bytes) -> str:
         "    encoding: b64\n"
         f"    content: {base64.b64encode(content).decode('ascii')}\n"
     )
-
-
-def spec_file(spec: Spec) -> bytes:
-    """The spec as a file of its own, on the instance and as `run.json`."""
-    return _yaml(encode_spec(spec))
-
-
-def _yaml(plain: Mapping[str, object]) -> bytes:
-    """JSON that is YAML too: what is beyond U+FFFF stands as it is, for YAML reads an escaped pair as two characters."""
-    text = json.dumps(plain, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return re.sub("[\x7f-\uffff]", lambda found: f"\\u{ord(found[0]):04x}", text).encode("utf-8")

@@ -17,9 +17,19 @@ from hypothesis import strategies as st
 from runctl.image import AGENT_VERSION, Image, image_of
 from runctl.launched import Launched, decode_launched, encode_launched
 from runctl.request import request
-from runctl.userdata import LIMIT, cloud_config, spec_file, user_data
+from runctl.userdata import LIMIT, cloud_config, user_data
 from runctl_agent.contract.malformed import Malformed
-from runctl_agent.contract.spec import Spec, SpecPointer, Training, Watched, check_pointer, decode_run, decode_spec, is_pointer
+from runctl_agent.contract.spec import (
+    Spec,
+    SpecPointer,
+    Training,
+    Watched,
+    check_pointer,
+    decode_run,
+    decode_spec,
+    encode_run,
+    is_pointer,
+)
 from runctl_agent.contract.tags import all_keys
 from runctl_agent.errors import ConfigError
 
@@ -106,8 +116,8 @@ def test_a_profile_by_arn_and_what_is_not_given() -> None:
 def test_any_spec_comes_through_user_data(env: dict[str, str], arguments: list[str]) -> None:
     spec = replace(SPEC, training=Training(command=("python3", *arguments, os.fsdecode(b"\xff")), env=env))
     assert decode_spec(written(user_data(spec, URL))) == spec
-    assert decode_run(spec_file(spec)) == spec
-    assert decode_spec(yaml.safe_load(spec_file(spec))) == spec, "where a pointer leads, YAML is read"
+    assert decode_run(encode_run(spec)) == spec
+    assert decode_spec(yaml.safe_load(encode_run(spec))) == spec, "where a pointer leads, YAML is read"
 
 
 @settings(max_examples=30)

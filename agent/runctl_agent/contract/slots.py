@@ -1,7 +1,7 @@
 """A state document cut into the chunks of one slot, which prove themselves: JSON in a gzip container, base64url, cut at 256.
 
-Fields that say nothing are left out. The container (RFC 1952) has the length and the CRC-32 of the JSON, the JSON the letter of its slot, so that no mixture of
-chunks of two writes, and no chunk of the other slot, is read as a state.
+Fields that say nothing are left out. The container (RFC 1952) has the length and the CRC-32 of the JSON, the JSON the letter
+of its slot, so that no mixture of chunks of two writes, and no chunk of the other slot, is read as a state.
 """
 
 from __future__ import annotations

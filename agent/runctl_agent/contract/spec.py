@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 
 from . import options
-from .document import array, boolean, count, encode, parse, total
+from .document import array, boolean, count, parse, total
 from .malformed import Malformed
 from .names import choice, glob, line, local_path, run_name
 from .settings import Mistake, Settings
@@ -122,7 +124,13 @@ def encode_run(spec: Spec) -> bytes:
     decoded = decode_spec(plain)
     if isinstance(decoded, Malformed):
         raise ValueError(decoded.reason)
-    return encode(plain, lambda _: None)
+    return yaml_json(plain)
+
+
+def yaml_json(plain: Mapping[str, object]) -> bytes:
+    """JSON that is YAML too: what is beyond U+FFFF stands as it is, for YAML reads an escaped pair as two characters."""
+    text = json.dumps(plain, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return re.sub("[\x7f-\uffff]", lambda found: f"\\u{ord(found[0]):04x}", text).encode("utf-8")
 
 
 def decode_run(body: bytes) -> Spec | Malformed:

@@ -136,12 +136,12 @@ def read(tags: Mapping[str, object], *, instance: str | None, launch_time: int |
 
     def age(slot: str) -> tuple[bool, int, int]:
         state = states[slot]
-        return _is_of(state, instance, launch_time), state.generation, state.heartbeat
+        return same_life(state, instance, launch_time), state.generation, state.heartbeat
 
     best = max(states, key=age)
     state = states[best]
     reasons = _unproven(tags, slots, best, state)
-    return Posted(state, plain, not _is_of(state, instance, launch_time), "; ".join(reasons))
+    return Posted(state, plain, not same_life(state, instance, launch_time), "; ".join(reasons))
 
 
 def _unproven(tags: Mapping[str, object], slots: Mapping[str, State | Malformed], best: str, state: State) -> list[str]:
@@ -160,7 +160,8 @@ def _unproven(tags: Mapping[str, object], slots: Mapping[str, State | Malformed]
     return reasons
 
 
-def _is_of(state: State, instance: str | None, launch_time: int | None) -> bool:
+def same_life(state: State, instance: str | None, launch_time: int | None) -> bool:
+    """Whether `state`, read from anywhere, is of the life that `read` describes."""
     if instance is not None and state.instance != instance:
         return False
     return launch_time is None or (state.boot_time >= launch_time - SLACK and state.heartbeat > launch_time)

@@ -11,13 +11,14 @@ from runctl_agent.attend import Attendant
 from runctl_agent.contract.keys import Keys
 from runctl_agent.contract.phases import Phase
 from runctl_agent.contract.spec import Spec
-from runctl_agent.contract.status import State
+from runctl_agent.contract.status import State, decode_state
 from runctl_agent.contract.tags import WANT
 from runctl_agent.errors import TagError
 from runctl_agent.report import Conduct, Report
 from runctl_agent.runtime import Runtime
 from runctl_agent.store.backoff import backoff
 from runctl_agent.store.journal import Journal
+from runctl_agent.store.objects import Got
 from runctl_agent.surroundings import Reached, Surroundings
 from runctl_agent.training.evidence import Outcome
 from runctl_agent.training.opening import Decision, Known, decide
@@ -25,6 +26,7 @@ from runctl_agent.training.record import was_started
 
 from .ending import Ending
 from .starter import Starter
+from .unmet import unmet
 from .wants import Flushing, Wants
 
 log = logging.getLogger(__name__)
@@ -61,6 +63,9 @@ class Conductor:
             if spec.training.command
             else None
         )
+        self.unmet = unmet(spec)
+        for one in self.unmet:
+            log.warning("%s", one)
         self._wants = Wants(runtime, journal, around.boot_id, flushing)
         self._ending = Ending(runtime, spec.training, around.processes())
 
@@ -170,3 +175,9 @@ def _kept(text: str | None) -> tuple[str, int | None]:
 
 def _number(text: str | None) -> int | None:
     return int(text) if text is not None and text.isdigit() else None
+
+
+def published(got: Got | None) -> State | None:
+    """What `status.json` says; a damaged one says nothing, and is written anew."""
+    state = None if got is None else decode_state(got.body)
+    return state if isinstance(state, State) else None

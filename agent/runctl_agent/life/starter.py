@@ -99,6 +99,12 @@ class Starter:
             self._failed([f"the training can't be prepared: {error.strerror or error} ({error.filename})"])
 
     def _begin(self, attempt: int, store: ObjectStore, stores: Stores, lock_dir: str, told: Callable[[], bool]) -> None:
+        if self._spec.training.image:
+            raise WrongStateError(
+                f"training.image {self._spec.training.image} can't be run",
+                "this version of the agent runs no containers",
+                "leave training.image out, and let `setup` bring what the image would have",
+            )
         user = account(self._spec.training.user)
         self.stage = Phase.SETUP
         self._unpack(user, stores)

@@ -1,0 +1,29 @@
+"""Settings of a run spec that this version of the agent does not carry out: said, so that nobody relies on them."""
+
+from __future__ import annotations
+
+from runctl_agent.contract.spec import Spec
+
+KEPT = "the instance is kept: runctl terminate ends it"
+
+
+def unmet(spec: Spec) -> tuple[str, ...]:
+    """One sentence for each. What can't be left out at all, such as a container, keeps the training from being started."""
+    limits, found = spec.limits, []
+    if spec.on_finish != "keep":
+        found.append(f"on_finish: {spec.on_finish} is not carried out by this version: {KEPT}")
+    if spec.on_failure != "keep":
+        found.append(f"on_failure: {spec.on_failure} is not carried out by this version: {KEPT}")
+    if limits.max_runtime:
+        found.append("limits.max_runtime is not watched by this version")
+    if limits.idle_gpu_after:
+        found.append("limits.idle_gpu_after is not watched by this version")
+    if spec.retention.keep_last or spec.retention.keep_every:
+        found.append("retention is not applied by this version: every checkpoint is kept")
+    if spec.compression != "none":
+        found.append(f"compression: {spec.compression} is not done by this version: checkpoints are sent as they are")
+    if spec.bandwidth:
+        found.append("bandwidth is not limited by this version")
+    if spec.isolate_credentials:
+        found.append("isolate_credentials is not done by this version: the training has the instance's role")
+    return tuple(found)

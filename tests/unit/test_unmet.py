@@ -1,0 +1,35 @@
+"""What this version does not do is said, setting by setting."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from runctl_agent.contract.spec import Limits, Retention, Spec, Watched
+from runctl_agent.life.unmet import unmet
+
+PLAIN = Spec("gpt2", "s3://bucket/runs", (Watched("/w"),))
+
+
+def test_a_plain_spec_asks_for_nothing_that_is_not_done() -> None:
+    assert unmet(PLAIN) == ()
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        (replace(PLAIN, on_finish="stop"), "on_finish: stop"),
+        (replace(PLAIN, on_failure="terminate"), "on_failure: terminate"),
+        (replace(PLAIN, limits=Limits(max_runtime=60.0)), "limits.max_runtime"),
+        (replace(PLAIN, limits=Limits(idle_gpu_after=60.0)), "limits.idle_gpu_after"),
+        (replace(PLAIN, retention=Retention(keep_last=3)), "retention"),
+        (replace(PLAIN, compression="zstd"), "compression: zstd"),
+        (replace(PLAIN, bandwidth=1), "bandwidth"),
+        (replace(PLAIN, isolate_credentials=True), "isolate_credentials"),
+    ],
+)
+def test_each_setting_is_said(spec: Spec, said: str) -> None:
+    (sentence,) = unmet(spec)
+    assert sentence.startswith(said)
+    assert "this version" in sentence
