@@ -36,6 +36,8 @@ def main() -> None:
     except RunctlError as error:
         print(error.full, file=sys.stderr)
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:  # before there was anything to clean up
+        sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -8,7 +8,8 @@ import shutil
 import signal
 import sys
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -46,15 +47,12 @@ class Folder:
 def show(seed: int, *, kept: bool) -> int:
     """The exit code: 0 only if all of it is true, 128 and the signal that ended it."""
     _forget_surroundings()
-    _end_by(*ENDINGS)
     screen = Screen(sys.stdout)
     try:
-        with Folder() as folder, ExitStack() as stack:
+        with Folder() as folder, ExitStack() as stack, _heeding_signals(screen):
             return _shown(Demo(folder.path, seed, screen, stack), folder, screen, kept=kept)
     except Ended as ended:
-        number = signal.Signals(ended.args[0])
-        screen.say(f"ended by {number.name}: nothing of it is left")
-        return 128 + number
+        return 128 + int(ended.args[0])
 
 
 def _shown(demo: Demo, folder: Folder, screen: Screen, *, kept: bool) -> int:
@@ -78,17 +76,28 @@ def _shown(demo: Demo, folder: Folder, screen: Screen, *, kept: bool) -> int:
     return 0 if true else 1
 
 
-def _end_by(*numbers: signal.Signals) -> None:
-    """The first of them raises Ended; those after it are ignored, so that the cleaning up is not broken off."""
+@contextmanager
+def _heeding_signals(screen: Screen) -> Iterator[None]:
+    """The first raises Ended here; later ones are ignored, also after this context: cleaning up is not broken off."""
+    heeded = [number for number in ENDINGS if signal.getsignal(number) is not signal.SIG_IGN]  # as nohup leaves it
 
     def end(number: int, frame: FrameType | None) -> None:
-        for one in numbers:
-            signal.signal(one, signal.SIG_IGN)
+        ignore()
         raise Ended(number)
 
-    for number in numbers:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves it
+    def ignore() -> None:
+        for number in heeded:
+            signal.signal(number, signal.SIG_IGN)
+
+    try:
+        for number in heeded:
             signal.signal(number, end)
+        yield
+    except Ended as ended:
+        screen.say(f"ended by {signal.Signals(ended.args[0]).name}: nothing of it will be left")
+        raise
+    finally:
+        ignore()
 
 
 def _forget_surroundings() -> None:
