@@ -3,7 +3,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: test check e2e-trainers bench clean
+.PHONY: demo test check e2e-trainers bench clean
+
+demo: $(VENV)/.installed  ## a training is launched, its machine lost, and nothing else
+	@$(BIN)/runctl-demo
 
 test: $(VENV)/.installed  ## everything but the real trainers, in parallel
 	$(BIN)/pytest --ignore=tests/e2e/trainers
