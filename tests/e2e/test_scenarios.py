@@ -156,3 +156,26 @@ def test_a_spec_too_large_for_user_data_is_found_in_s3(operator: Operator) -> No
     operator.train("--steps", "1", options=tuple(f"--env=LONG_{n}={'x' * 4000}" for n in range(6)))
     assert operator.wait()["outcome"] == "finished"
     assert operator.names() == steps(1)
+
+
+def test_a_reboot_in_training_is_another_attempt_that_resumes(operator: Operator) -> None:
+    instance = operator.train("--steps", "2", "--until", "never")
+    wait_for(lambda: operator.names() == steps(1, 2))
+    operator.cloud.reboot(instance)
+    told = operator.until(lambda state: state.get("phase") == "training" and state["attempt"] == 2)
+    assert (told["step"], told["instance"], told["epoch"] >= 2) == (2, instance, True)
+    operator.disk(instance, "never").touch()
+    assert operator.wait()["outcome"] == "finished"
+
+
+def test_what_has_ended_is_not_begun_again_by_a_reboot(operator: Operator) -> None:
+    instance = operator.train("--steps", "1", "--exit-code", "3")
+    assert operator.wait(code=10)["exit_code"] == 3
+    wait_for(lambda: operator.names() == steps(1))
+    before = operator.disk(instance, "training.log").read_text()
+    operator.cloud.reboot(instance)
+    told = operator.until(lambda state: state.get("phase") == "failed" and state["epoch"] >= 2)
+    assert (told["attempt"], told["exit_code"]) == (1, 3)
+    assert operator.wait(code=10)["exit_code"] == 3
+    assert operator.disk(instance, "training.log").read_text() == before
+    assert not operator.disk(instance, "training_exit_code.txt.stale-1").exists()
