@@ -38,7 +38,7 @@ PATIENCE = 60.0
 """Seconds to wait for what must come: a safety net."""
 
 SPEC = """\
-publish: {heartbeat: 1s}  # the default, 60s, is for trainings that take longer than a demo
+publish: {heartbeat: 1s}  # how often the state is published; the default, 60s, is for longer trainings
 """
 
 
@@ -106,6 +106,8 @@ class Demo:
             "older ones than the last two it deletes. The agent on the machine brings each to S3, verified. How",
             "long that takes, from the last byte on the disk until it is committed, stands in its line below.",
         )
+        self._screen.command("cat run.yaml")
+        self._screen.output(SPEC.rstrip())
         arguments = ("--steps", str(STEPS), "--seed", str(self._seed))
         said = self._commands.run("launch", "train.py", "--run", RUN, "--config", "run.yaml", "--", *arguments)
         self._arrived(said)
@@ -114,17 +116,18 @@ class Demo:
 
     def _lose(self) -> int:
         """The newest step that is safe when the machine is gone."""
+        self._screen.act(
+            "3. The machine is lost",
+            "The next time that the training has just finished a checkpoint, the power of its machine is cut,",
+            "without notice; what is on its disk and not in S3 yet is gone for good. What does runctl know then?",
+        )
         machine = self._machines[-1]
         before = machine.checkpoints()
         written = self._until(lambda: machine.checkpoints() - before, "further checkpoint on the disk", pause=0.001)
         self.cloud.lose(machine.id)
-        self._screen.act(
-            "3. The machine is lost",
-            f"The power of {machine.id} was cut without notice, with the checkpoint of step {max(written)}",
-            "just finished on its disk. That disk is gone for good. What is still known of the run?",
-        )
+        self._screen.say(f"{machine.id} has lost its power: step {max(written)} was just written.")
         self._commands.run("status", RUN)
-        self._commands.run("wait", RUN, code=11)
+        self._commands.run("wait", RUN, "--timeout", "1m", code=11)
         newest = self._commits.newest()
         if newest is None:
             raise Unexpected("nothing was committed before the machine was lost")
@@ -151,7 +154,7 @@ class Demo:
         self._until(machine.steps, "training on the second machine")
         step = machine.resumed_at()
         self._screen.say("The training began anew." if step is None else f"Restored: the training goes on from step {step}.")
-        self._commands.run("wait", RUN, "--every", "1s", "--timeout", "2m")
+        self._commands.run("wait", RUN, "--every", "1s", "--timeout", "3m")
         return step
 
     def _finish(self, newest: int, resumed: int | None) -> Facts:
@@ -166,13 +169,12 @@ class Demo:
         digests = [sha256(path) for path in (pulled, uninterrupted)]
         for digest, path in zip(digests, (pulled, uninterrupted), strict=True):
             self._screen.say(f"SHA-256 {digest}  {path.relative_to(self._folder)}")
-        listing = self._commits.look()
-        unreadable = tuple(key for key, _ in listing.malformed)
+        seen, audit = self._commits.seen, self._commits.audit()
         return Facts(
-            seen=tuple(commit.key for commit in self._commits.seen),
-            listed=tuple(one.key for one in listing.ranked) + unreadable,
-            unreadable=unreadable,
-            missing=self._commits.missing(listing),
+            seen=tuple(commit.key for commit in seen),
+            listed=audit.readable + audit.unreadable,
+            unreadable=audit.unreadable,
+            missing=audit.missing,
             newest_at_loss=newest,
             resumed_at=resumed,
             pulled=pulled.name,
@@ -192,9 +194,9 @@ class Demo:
 
     def _durable(self, commit: Commit) -> None:
         manifest = commit.manifest
-        losses = [machine.steps().get(manifest.step, "?") for machine in self._machines]
+        loss = next((loss for machine in self._machines if (loss := machine.steps().get(manifest.step))), "?")
         self._screen.say(
-            f"step {manifest.step:>3}  loss {min(losses, default='?')}  {manifest.checkpoint:<26} {size(manifest.size)}"
+            f"step {manifest.step:>3}  loss {loss}  {manifest.checkpoint:<26} {size(manifest.size)}"
             f"  safe in S3 after {1000 * commit.latency:.0f} ms"
         )
 

@@ -26,6 +26,15 @@ class Commit:
     latency: float
 
 
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """The manifests' keys, those that can be read and those that can't, and what they name that is not there as they say."""
+
+    readable: tuple[str, ...]
+    unreadable: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
 class Commits:
     """Looks in a thread of its own until stopped; `tell` is called once for each commit, in the order in which they came.
 
@@ -33,13 +42,18 @@ class Commits:
     """
 
     def __init__(self, store: ObjectStore, keys: Keys, tell: Callable[[Commit], None]) -> None:
-        self._catalog = Catalog(store, keys, ThreadRuntime())
+        self._store = store
+        self._keys = keys
+        self._catalog = self._new_catalog()
         self._tell = tell
         self._seen: dict[str, Commit] = {}
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._watch, name="commits", daemon=True)
+
+    def _new_catalog(self) -> Catalog:
+        return Catalog(self._store, self._keys, ThreadRuntime())
 
     def __enter__(self) -> Commits:
         self._thread.start()
@@ -57,10 +71,17 @@ class Commits:
 
     def newest(self) -> Commit | None:
         """By rank, after one more look."""
-        listing = self.look()
+        listing = self._look()
         return self._seen[listing.ranked[0].key] if listing.ranked else None
 
-    def look(self) -> Listing:
+    def audit(self) -> Audit:
+        """What is there, asked anew: nothing that was read before is taken for granted."""
+        catalog = self._new_catalog()
+        listing = catalog.listing()
+        missing = tuple(reason for one in listing.ranked if (reason := catalog.missing(one.manifest)))
+        return Audit(tuple(one.key for one in listing.ranked), tuple(key for key, _ in listing.malformed), missing)
+
+    def _look(self) -> Listing:
         """All that is there now; what is new is told."""
         with self._lock:
             listing = self._catalog.listing()
@@ -68,17 +89,14 @@ class Commits:
             for one in sorted(listing.ranked, key=lambda ranked: ranked.key):
                 if one.key not in self._seen:
                     finished = max(file.mtime_ns for file in one.manifest.files) / 1e9
-                    self._seen[one.key] = Commit(one.key, one.manifest, max(0.0, now - finished))
-                    self._tell(self._seen[one.key])
+                    commit = Commit(one.key, one.manifest, max(0.0, now - finished))
+                    self._tell(commit)
+                    self._seen[one.key] = commit
             return listing
-
-    def missing(self, listing: Listing) -> tuple[str, ...]:
-        """What the manifests name and is not there as they say, one sentence each."""
-        return tuple(reason for one in listing.ranked if (reason := self._catalog.missing(one.manifest)))
 
     def _watch(self) -> None:
         try:
             while not self._stop.wait(EVERY):
-                self.look()
+                self._look()
         except Exception as error:  # noqa: BLE001 - raised again in `seen`, in the caller
             self._error = error
