@@ -6,11 +6,13 @@ import os
 import signal
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from runctl_simulator.cloud import Cloud
 from tests.e2e.moto_server import moto_server
+from tests.e2e.runs import Operator
 from tests.e2e.seaweed import S3, shared
 
 pytest.register_assert_rewrite("tests.contract.store_suite")
@@ -63,6 +65,17 @@ def cloud(_cloud: Cloud) -> Iterator[Cloud]:
         yield _cloud
     finally:
         _cloud.reset()
+
+
+@pytest.fixture
+def operator(tmp_path: Path, s3: S3, cloud: Cloud) -> Iterator[Operator]:
+    folder = tmp_path / "code"
+    folder.mkdir()
+    operator = Operator(folder, s3, cloud)
+    try:
+        yield operator
+    finally:
+        operator.close()
 
 
 def _place(endpoint: str) -> Iterator[S3]:

@@ -14,7 +14,7 @@ import pytest
 from tests.controller.stage import ended
 from tests.e2e.committed import committed
 from tests.e2e.gate import Gate, gate
-from tests.e2e.operator import Operator, steps
+from tests.e2e.runs import Operator, steps
 from tests.e2e.tiny_training import body, saved
 
 

@@ -13,7 +13,7 @@ from runctl_agent.contract.status import State as AgentState
 from runctl_agent.contract.status import plain_state
 from runctl_agent.contract.tags import DESTINATION, NAME, OWNER, PROJECT, RUN, VERSION, all_keys
 from tests.e2e.committed import committed
-from tests.e2e.operator import Operator
+from tests.e2e.runs import Operator
 from tests.e2e.test_scenarios import wait_for
 from tests.fakes.sized_state import FULL, ONE, ONE_AND_A_BIT, SIX, sized
 

@@ -61,6 +61,11 @@ def test_what_failed_or_was_stopped_begins_again_only_when_somebody_started_the_
     assert unknown == Decision(Opening.BEGIN, 2), "outside EC2 nobody else could have asked"
 
 
+def test_what_the_shutdown_ended_has_not_failed() -> None:
+    before = replace(BEFORE, phase=Phase.FAILED, exit_code=143)
+    assert decide(Known(HERE, started=False, before=before, launched_before=5, launched=5)) == Decision(Opening.BEGIN, 2)
+
+
 @pytest.mark.parametrize("phase", list(Phase))
 def test_another_instance_goes_on_counting(phase: Phase) -> None:
     decision = decide(replace(FRESH, elsewhere=replace(ELSEWHERE, phase=phase)))

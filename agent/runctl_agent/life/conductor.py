@@ -105,7 +105,8 @@ class Conductor:
         if self._starter is not None and self._starter.preparing:
             self._starter.cancel()
         alive = attendant.followed
-        begun = attendant.verdict.outcome is not Outcome.WAITING or self.preparing or self._starter is None
+        # One that was just started, and not seen yet, is not over.
+        begun = attendant.verdict.outcome is not Outcome.WAITING or self._starter is None or not self._starter.expected
         over = self._ending.turn(attendant.process, alive=alive, written_by=attendant.pid_written_by)
         self._over = over and begun and not alive
 

@@ -23,6 +23,7 @@ from runctl_agent.store.objects import ObjectStore
 from runctl_agent.training.exec import take_lock
 from runctl_agent.training.job import Done, Job, Jobs, Running, Setup, Train, Unpack, login_env
 from runctl_agent.training.opening import Decision, Opening
+from runctl_agent.training.record import left_a_word, was_started
 
 from .code import Stores, fetch_code
 from .recover import Recovery, nothing_verifies
@@ -78,6 +79,11 @@ class Starter:
         """Nothing of the training runs yet, or ever will: what is on disk is as whole as it will be."""
         return not self.launched
 
+    @property
+    def expected(self) -> bool:
+        """A training was started, by all that is known."""
+        return self.launched and not self.failure
+
     def cancel(self) -> None:
         """End what is being prepared; a training that was started goes on."""
         self._cancelled.set()
@@ -87,7 +93,7 @@ class Starter:
         self.decision = decision
         if decision.opening is not Opening.BEGIN:
             log.info("nothing is started: %s", decision.reason)
-            self.launched = decision.opening is Opening.GO_ON
+        if decision.opening is Opening.LEAVE or (decision.opening is Opening.GO_ON and self._goes_on()):
             return
         try:
             self._begin(decision.attempt, store, stores, lock_dir, told)
@@ -97,6 +103,15 @@ class Starter:
             self._failed(error.full.split("\n"))
         except OSError as error:
             self._failed([f"the training can't be prepared: {error.strerror or error} ({error.filename})"])
+
+    def _goes_on(self) -> bool:
+        """Whether the training is there; one that was only about to be started may have come to nothing."""
+        self.launched = True
+        while was_started(self._state_dir, self._spec.run, self._boot_id):
+            if left_a_word(self._state_dir, self._spec.run, self._boot_id) or self._cancelled.wait(REAP):
+                return True
+        self.launched = False
+        return False
 
     def _begin(self, attempt: int, store: ObjectStore, stores: Stores, lock_dir: str, told: Callable[[], bool]) -> None:
         if self._spec.training.image:

@@ -7,6 +7,7 @@ one. A group that replaces what died asks nobody: there only what did not end be
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -14,6 +15,9 @@ from runctl_agent.contract.phases import TERMINAL, Phase
 from runctl_agent.contract.status import State
 
 from .state import Life
+
+TERMINATED = 128 + signal.SIGTERM
+"""How a training ends that the machine's shutdown ends: that is no failure of its own, and the next boot begins it again."""
 
 
 class Opening(StrEnum):
@@ -68,6 +72,8 @@ def decide(known: Known) -> Decision:
 
 def _next_boot(known: Known, before: Life) -> Decision:
     asked = known.launched is None or known.launched != known.launched_before
+    if before.phase is Phase.FAILED and before.exit_code == TERMINATED:
+        return Decision(Opening.BEGIN, known.life.attempt)
     if before.phase is Phase.FINISHED or (before.phase in (Phase.FAILED, Phase.STOPPED) and not asked):
         reason = f"attempt {before.attempt} is {before.phase}, and nobody asked for another"
         return Decision(Opening.LEAVE, before.attempt, reason, before.phase, before.exit_code)

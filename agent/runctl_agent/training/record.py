@@ -48,11 +48,16 @@ def lock_path(state_dir: str, run: str) -> str:
 
 def was_started(state_dir: str, run: str, boot_id: str) -> bool:
     """Whether the command of this run was started in this boot, whatever became of it; also while it is only about to be."""
+    return left_a_word(state_dir, run, boot_id) or _locked(lock_path(state_dir, run))
+
+
+def left_a_word(state_dir: str, run: str, boot_id: str) -> bool:
+    """Whether `exec` has said in this boot who the command is, or how it ended."""
     started = decode_process(look_at("/", started_path(state_dir, run)).body)
     record = decode_record(look_at("/", exit_path(state_dir, run)).body)
     if isinstance(started, ProcessId) and started.boot_id == boot_id:
         return True
-    return (isinstance(record, ExitRecord) and record.process.boot_id == boot_id) or _locked(lock_path(state_dir, run))
+    return isinstance(record, ExitRecord) and record.process.boot_id == boot_id
 
 
 def _locked(path: str) -> bool:
