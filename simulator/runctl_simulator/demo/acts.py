@@ -7,7 +7,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -68,10 +68,15 @@ class Demo:
     def play(self) -> Facts:
         """All acts. Raises Unexpected, CloudError, RunctlError."""
         self._open()
-        self._launch()
-        newest = self._lose()
-        resumed = self._resume()
-        return self._finish(newest, resumed)
+        try:
+            self._launch()
+            newest = self._lose()
+            resumed = self._resume()
+            return self._finish(newest, resumed)
+        except Unexpected:
+            with suppress(Unexpected):
+                self._commands.run("status", RUN)  # says why, where the agent knows
+            raise
 
     # --- the acts ---
 
@@ -118,16 +123,17 @@ class Demo:
         """The newest step that is safe when the machine is gone."""
         self._screen.act(
             "3. The machine is lost",
-            "The next time that the training has just finished a checkpoint, the power of its machine is cut,",
-            "without notice; what is on its disk and not in S3 yet is gone for good. What does runctl know then?",
+            "The power is about to be cut: just when the training has finished its next checkpoint. What is on the",
+            "disk of the machine and not in S3 yet is then gone for good. What is still known of the run?",
         )
         machine = self._machines[-1]
         before = machine.checkpoints()
         written = self._until(lambda: machine.checkpoints() - before, "further checkpoint on the disk", pause=0.001)
         self.cloud.lose(machine.id)
-        self._screen.say(f"{machine.id} has lost its power: step {max(written)} was just written.")
+        self._screen.say(f"The power of {machine.id} was cut without notice, with the checkpoint of step {max(written)}")
+        self._screen.say("just finished on its disk.")
         self._commands.run("status", RUN)
-        self._commands.run("wait", RUN, "--timeout", "1m", code=11)
+        self._commands.run("wait", RUN, code=11)
         newest = self._commits.newest()
         if newest is None:
             raise Unexpected("nothing was committed before the machine was lost")
@@ -154,7 +160,7 @@ class Demo:
         self._until(machine.steps, "training on the second machine")
         step = machine.resumed_at()
         self._screen.say("The training began anew." if step is None else f"Restored: the training goes on from step {step}.")
-        self._commands.run("wait", RUN, "--every", "1s", "--timeout", "3m")
+        self._commands.run("wait", RUN, "--every", "1s")
         return step
 
     def _finish(self, newest: int, resumed: int | None) -> Facts:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
 from runctl_simulator.image import BIN
 
 from .screen import Screen
+
+LIMIT = 180.0
+"""Seconds that one command may take: a safety net."""
 
 
 class Unexpected(Exception):
@@ -39,6 +43,8 @@ class Commands:
             encoding="utf-8",
             errors="replace",
         ) as process:
+            limit = threading.Timer(LIMIT, process.kill)
+            limit.start()
             try:
                 assert process.stdout is not None
                 for text in process.stdout:
@@ -47,6 +53,8 @@ class Commands:
             except BaseException:
                 process.kill()
                 raise
+            finally:
+                limit.cancel()
         if process.returncode != code:
             raise Unexpected(f"`{line}` ended with exit code {process.returncode}, not {code}")
         if code:
