@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 import subprocess
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from runctl_simulator.image import BIN
@@ -33,7 +34,22 @@ class Commands:
         line = shlex.join(("runctl", *arguments))
         self._screen.command(line)
         said = []
-        with subprocess.Popen(
+        with self._started(arguments) as process:
+            assert process.stdout is not None
+            for text in process.stdout:
+                said.append(text)
+                self._screen.output(text.rstrip("\n"))
+            process.wait()
+        if process.returncode != code:
+            raise Unexpected(f"`{line}` ended with exit code {process.returncode}, not {code}")
+        if code:
+            self._screen.say(f"(exit code {code})")
+        return "".join(said)
+
+    @contextmanager
+    def _started(self, arguments: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+        """It has ended after this context, wherever a signal strikes, and after `LIMIT` at the latest."""
+        process = subprocess.Popen(
             [str(BIN / "runctl"), *arguments],
             cwd=self._folder,
             env=dict(self._env),
@@ -42,21 +58,13 @@ class Commands:
             stderr=subprocess.STDOUT,
             encoding="utf-8",
             errors="replace",
-        ) as process:
-            limit = threading.Timer(LIMIT, process.kill)
-            limit.start()
+        )
+        limit = threading.Timer(LIMIT, process.kill)
+        limit.daemon = True
+        with process:
             try:
-                assert process.stdout is not None
-                for text in process.stdout:
-                    said.append(text)
-                    self._screen.output(text.rstrip("\n"))
-            except BaseException:
-                process.kill()
-                raise
+                limit.start()
+                yield process
             finally:
                 limit.cancel()
-        if process.returncode != code:
-            raise Unexpected(f"`{line}` ended with exit code {process.returncode}, not {code}")
-        if code:
-            self._screen.say(f"(exit code {code})")
-        return "".join(said)
+                process.kill()  # which does nothing to one that has ended
