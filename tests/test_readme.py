@@ -43,13 +43,23 @@ class Step:
 
 
 def steps(session: str) -> list[Step]:
-    """`$ ` begins a command, all else is what the one before it prints."""
+    """`$ ` at the left edge begins a command, all else is what the one before it prints."""
     first, *commands = re.split(r"^\$ ", session, flags=re.MULTILINE)
     assert not first, f"output before any command: {first}"
     return [Step(command, output) for command, _, output in (text.partition("\n") for text in commands)]
 
 
-SESSIONS = [steps(body) for kind, body in FENCE.findall(README) if kind == "console"]
+WRITTEN = [steps(body) for kind, body in FENCE.findall(README) if kind == "console"]
+(DEMO,) = (session[0] for session in WRITTEN if session[0].command == "make demo")
+SESSIONS = [session for session in WRITTEN if session[0] != DEMO]
+MASKS = (
+    (r"^ *[0-9.]+s", "<elapsed>"),
+    (r"i-[0-9a-f]{17}", "<instance>"),
+    (r"\b[0-9]+ ms", "<latency>"),
+    (r"\bstep +[0-9]+(?=;|\.| *$|\n)", "<step>"),
+    (r"of step [0-9]+", "of <step>"),
+)
+"""What differs from one demo to the next: times, ids, and how far the training had come when its machine was lost."""
 COMMANDS = [line.strip() for block in INDENTED.findall(FENCE.sub("", README)) for line in block.splitlines()]
 
 
@@ -122,6 +132,36 @@ def follow(step: Step, env: dict[str, str], folder: Path) -> None:
     assert re.fullmatch(step.pattern, done.stdout), f"$ {step.command}\n{done.stdout}\nREADME.md says:\n{step.output}"
 
 
+def masked(text: str) -> list[str]:
+    for shape, name in MASKS:
+        text = re.sub(shape, name, text, flags=re.MULTILINE)
+    return text.splitlines()
+
+
+def test_the_demo_prints_what_is_shown_of_it() -> None:
+    """`…` stands for lines that are left out."""
+    recipe = subprocess.run(["make", "-n", "demo"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert recipe.splitlines()[-1] == ".venv/bin/runctl-demo"
+    program = str(Path(sys.executable).with_name("runctl-demo"))
+    done = subprocess.run([program], capture_output=True, text=True, check=False, timeout=4 * PATIENCE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    printed, left_out = iter(masked(done.stdout)), False
+    for line in masked(DEMO.output):
+        if line == "…":
+            left_out = True
+            continue
+        found = next((one for one in printed if one == line), None) if left_out else next(printed, None)
+        assert found == line, f"{line!r} is not what the demo printed there:\n{done.stdout}"
+        left_out = False
+
+
+@pytest.mark.parametrize("command", sorted(set(re.findall(r"`(runctl(?:-agent)? [a-z]+)", README))))
+def test_every_command_that_is_named_is_there(command: str) -> None:
+    program, name = command.split()
+    done = subprocess.run([Path(sys.executable).with_name(program), name, "--help"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_every_block_is_one_that_is_run() -> None:
     assert {kind for kind, _ in FENCE.findall(README)} == {"console"}
     assert SESSIONS
@@ -151,6 +191,7 @@ def test_what_pip_installs_is_whole(tmp_path: Path) -> None:
     (entry_points,) = (tmp_path / "installed").glob("*.dist-info/entry_points.txt")
     parser = configparser.ConfigParser()
     parser.read(entry_points)
+    assert parser["console_scripts"]["runctl"] == "runctl.cli:main"
     assert parser["console_scripts"]["runctl-agent"] == "runctl_agent.cli:main"
     call = "from runctl_agent.cli import main; main()"
     env = {**os.environ, "PYTHONPATH": str(tmp_path / "installed")}

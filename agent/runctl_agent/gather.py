@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from .disk import kinds
 from .disk.read import Reader
@@ -54,6 +54,8 @@ class Gatherer:
         self._problems: dict[str, RunctlError] = {}
         self._ended = False
         self._ending = False
+        self._adopting = False
+        self.held = False
         self.backlog: tuple[tuple[str, str, str], ...] = ()
         self.recovered = runtime.event()
         self.stopping = runtime.event()
@@ -75,6 +77,15 @@ class Gatherer:
         self._ending = True
         self._mailbox.put(None)
 
+    def hold(self) -> None:
+        """What appears from now on is not the training's: its code is being unpacked, and set up."""
+        self.held = True
+
+    def adopt(self) -> None:
+        """What is there now is not the training's, and stays unsent; what comes later is. Done when nothing is `held`."""
+        self._adopting = True
+        self.rescan()
+
     def forget(self, root: str, name: str, *, rewritten: bool) -> None:
         """What was staged of this name was dropped: read it again. `rewritten`: in place, below a link of ours."""
         self._forgotten.append(((root, name), rewritten))
@@ -90,6 +101,21 @@ class Gatherer:
         unread = [error for error in self._problems.copy().values() if not isinstance(error, NotFoundError)]
         waits = self._ending or self._forgotten or self._whole or self._dirty or self.backlog or unread
         return not waits and self._intake.quiet
+
+    @property
+    def journaled(self) -> bool:
+        """What was finished when it was read last is in the journal, but for what has a problem of its own."""
+        waits = self._ending or self._forgotten or self._whole or self._dirty
+        return not waits and self._all_troubled(self._intake.owed())
+
+    @property
+    def exhausted(self) -> bool:
+        """As `journaled`, and nothing else is there that may still finish."""
+        return self.journaled and self._all_troubled(self.backlog)
+
+    def _all_troubled(self, candidates: Iterable[tuple[str, str, str]]) -> bool:
+        problems, troubles = self._problems.copy(), self._intake.troubles.copy()
+        return all(root in problems or f"{root}/{name}" in problems or (root, name) in troubles for root, name, _ in candidates)
 
     @property
     def disk_full(self) -> str:
@@ -136,10 +162,11 @@ class Gatherer:
             if change is not None:
                 self._hint(change)
         ending = self._ending
+        adopting = ending and self._adopting
         if ending:
             self._whole.update(self._readers)
         self._due()
-        self._look()
+        self._look(adopting=adopting)
         if ending:
             self._ending = False
 
@@ -177,13 +204,16 @@ class Gatherer:
         self._dirty.update(ready)
         self._dirty.update(self._settler.due(now))
 
-    def _look(self) -> None:
+    def _look(self, *, adopting: bool = False) -> None:
         for root in sorted(self._whole):
             self._read_root(root)
         for root, name in sorted(self._dirty):
             self._read(root, name)
-        for finished in self._settler.finished(self._moment(), ended=self._ended):
-            self._intake.offer(finished)
+        if adopting:
+            self._adopt()
+        if not self.held:
+            for finished in self._settler.finished(self._moment(), ended=self._ended):
+                self._intake.offer(finished)
         self._set_backlog()
         self._whole.clear()
         self._dirty.clear()
@@ -192,6 +222,12 @@ class Gatherer:
             self._settler.forget(*candidate)
             self._again[candidate] = self._runtime.monotonic()
         self._set_backlog()
+
+    def _adopt(self) -> None:
+        for root, name, signature in self._settler.unfinished():
+            self._journal.foreign(root, name, signature, self._runtime.now())
+            self._settler.remember(root, name, signature)
+        self._adopting = self.held = False
 
     def _set_backlog(self) -> None:
         """What is on disk and not in the journal; what an epoch taken now finds there."""

@@ -22,6 +22,7 @@ from .disk.lock import Locks
 from .disk.stage import Stager
 from .errors import RunctlError
 from .life.conductor import Conductor, published
+from .life.starter import Quarantine
 from .life.wants import Flushing
 from .publish import Publisher, TagPort
 from .report import Facts, Report
@@ -72,8 +73,10 @@ class Pipeline:
         self.attendant = Attendant(runtime, spec, state_dir, around.boot_id, around.processes(), journal)
         commanded = bool(spec.training.command)
         self.report = Report(runtime, spec.run, journal, around.boot_id, around.boot_time, commanded=commanded)
-        flushing = Flushing(self.gatherer.rescan, lambda: self.gatherer.recovered.is_set() and self._read_all())
-        self.conductor = Conductor(runtime, spec, keys, state_dir, home, journal, around, self.report, flushing)
+        gatherer = self.gatherer
+        flushing = Flushing(gatherer.rescan, lambda: gatherer.recovered.is_set() and gatherer.journaled)
+        quarantine = Quarantine(gatherer.hold, gatherer.adopt, lambda: gatherer.held)
+        self.conductor = Conductor(runtime, spec, keys, state_dir, home, journal, around, self.report, flushing, quarantine)
         self.publisher = self._publisher(None, None)
         self.sender: Sender | None = None
         self.unreached: RunctlError | None = None
@@ -239,13 +242,9 @@ class Pipeline:
         if not self.stopping.is_set():
             self.sender.run()
 
-    def _read_all(self) -> bool:
-        """Whether everything on disk is in the journal, but for what can't be read."""
-        return self.gatherer.quiet or bool(self.gatherer.problems())
-
     def _nothing_behind(self) -> bool:
         sender = self.sender
-        if sender is None or not sender.epoch or not self._read_all():
+        if sender is None or not sender.epoch or not self.gatherer.exhausted:
             return False
         return not self._journal.behind().checkpoints and not sender.busy
 

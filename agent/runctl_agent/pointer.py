@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 
 from .boot import boot_id, boot_time
 from .config import LARGEST, PATIENCE, load_document, parse_spec
@@ -24,12 +25,19 @@ def load_whole(path: str, state_dir: str, runtime: Runtime, *, patience: int = P
     if isinstance(document, Spec):
         return document
     kept = os.path.join(state_dir, f"spec-{hashlib.sha256(document.url.encode()).hexdigest()[:16]}.json")
-    body = _kept(kept)
-    if body is None:
-        body = _fetched(document)
-        os.makedirs(state_dir, exist_ok=True)
-        write_atomically(kept, body, mode=0o600)  # its env may hold secrets
-    return parse_spec(body.decode("utf-8", "replace"), source=document.url, folder=os.path.dirname(os.path.abspath(path)))
+    folder = os.path.dirname(os.path.abspath(path))
+    if (body := _kept(kept)) is not None:
+        with suppress(ConfigError):  # what a power cut left of it is fetched again
+            return _parsed(body, document, folder)
+    body = _fetched(document)
+    spec = _parsed(body, document, folder)
+    os.makedirs(state_dir, exist_ok=True)
+    write_atomically(kept, body, mode=0o600)  # its env may hold secrets
+    return spec
+
+
+def _parsed(body: bytes, pointer: SpecPointer, folder: str) -> Spec:
+    return parse_spec(body.decode("utf-8", "replace"), source=pointer.url, folder=folder)
 
 
 def _kept(path: str) -> bytes | None:

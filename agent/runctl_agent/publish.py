@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
+from .contract.phases import TERMINAL
 from .contract.status import State, encode_state
 from .errors import WrongStateError
 from .lane import Lane, TagLane
@@ -120,6 +121,8 @@ def _urgency(before: State | None, state: State, *, urgent: bool) -> Urgency:
         return Urgency.PHASE
     if state.want != before.want:
         return Urgency.PHASE  # somebody asked, and waits for the answer
+    if state.phase in TERMINAL and not state.pending_checkpoints and before.pending_checkpoints:
+        return Urgency.PHASE  # the end is durable only now
     if urgent or {c.name for c in before.conditions} != {c.name for c in state.conditions}:
         return Urgency.CONDITION
     return Urgency.CHANGE

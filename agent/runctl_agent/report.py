@@ -115,7 +115,7 @@ class Report:
         totals = self._journal.totals()
         durable = facts.quiet and not pending.checkpoints
         if self._attached:
-            self._conducted(facts.conduct, now)
+            self._conducted(facts.conduct, now, ended=facts.verdict.ended)
             self._follow(facts, now, durable)
         rate = self._rate(totals.sent_bytes)
         sync = Sync(
@@ -145,7 +145,8 @@ class Report:
             step=newest.step if newest is not None else None,
             committed_at=int(newest.at) if newest is not None else None,
             commits=totals.commits,
-            pending_checkpoints=pending.checkpoints,
+            # What a training left may still be settling: it counts, for "terminal and nothing pending" is taken for durable.
+            pending_checkpoints=pending.checkpoints or int(facts.verdict.ended and not facts.quiet),
             pending_bytes=pending.bytes,
             pending_since=int(min(max(pending.oldest_at, 0.0), now)) if pending.oldest_at is not None else None,
             rate=rate,
@@ -156,15 +157,15 @@ class Report:
             details=(*facts.conduct.failure, *facts.problems, *self._details)[:DETAILS],
         )
 
-    def _conducted(self, conduct: Conduct, now: float) -> None:
-        """What the agent itself decided or did to the training."""
+    def _conducted(self, conduct: Conduct, now: float, *, ended: bool) -> None:
+        """What the agent itself decided or did to the training. What has `ended` by itself is not ended by us."""
         decision = conduct.decision
         if decision is not None and decision != self._decided:
             self._decided = decision
             self._decide(decision, now)
         if self.life.terminal:
             return
-        if conduct.saving and self.life.phase is not Phase.SAVING:
+        if conduct.saving and self.life.phase is not Phase.SAVING and not ended:
             self._to(self.life.to(Phase.SAVING, now), "somebody asked for the end")
         elif conduct.failure and self.life.phase is not Phase.SAVING:
             self._to(self.life.to(Phase.FAILED, now), conduct.failure[0])

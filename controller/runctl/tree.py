@@ -31,7 +31,7 @@ JUNK = (
     ".runctl*",
 )
 SECRETS = (".aws", ".ssh", ".gnupg", ".netrc", ".env", ".kube", ".docker")
-"""What nobody means to send along, where no .gitignore says so."""
+"""What nobody means to send along: left out wherever git does not track it."""
 
 MOST_FILES = 50_000
 
@@ -98,6 +98,8 @@ def _tracked(root: str, below: str, leave_out: frozenset[str]) -> Iterator[str]:
             path = os.path.join(below, name.rstrip("/"))
             whole = os.path.join(root, path)
             if not name or not os.path.lexists(whole) or _is_below(path, left_out):
+                continue
+            if options[0] == "--others" and any(part in SECRETS for part in path.split("/")):
                 continue
             if not os.path.isdir(whole) or os.path.islink(whole):
                 yield path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -24,6 +25,7 @@ def moto_server(directory: Path) -> Iterator[str]:
     with log.open("wb") as out:
         process = subprocess.Popen(
             [MOTO, "-H", "127.0.0.1", "-p", str(port)],
+            env={name: value for name, value in os.environ.items() if not name.startswith("MOTO_")},
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,

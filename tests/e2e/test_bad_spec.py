@@ -76,7 +76,6 @@ UNREADABLE: dict[str, tuple[bytes, str]] = {
     "an object": (b"run: !!python/object/apply:os.system ['touch pwned']", "of the kind"),
     "aliases": (b"a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]", "an alias"),
     "too deep": (b"[" * 1200, "nested too deeply"),
-    "a pointer": (b"spec: s3://bucket/run.yaml", "it points to s3://bucket/run.yaml"),
     "too large": (b"#" * (2**20 + 1), "larger than"),
 }
 
@@ -131,6 +130,14 @@ def test_what_is_no_spec_at_all(agent: Agent, s3: S3) -> None:
         assert expected in message, kind
         assert len(message) < 2000
     assert not list(Path().glob("pwned"))
+    nothing_begun(agent, s3)
+
+
+def test_a_pointer_that_leads_nowhere(agent: Agent, s3: S3) -> None:
+    agent.config.write_text(f"spec: {s3.destination}/none/run.json\n")
+    done = agent.command("flush", check=False)
+    assert done.returncode == 5
+    assert f"the run spec {s3.destination}/none/run.json is not there" in done.stderr
     nothing_begun(agent, s3)
 
 

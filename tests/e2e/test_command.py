@@ -17,7 +17,7 @@ import pytest
 from tests.e2e.agent import Agent
 from tests.e2e.committed import committed, names
 from tests.e2e.seaweed import S3
-from tests.e2e.tiny_training import training
+from tests.e2e.tiny_training import saved, training
 
 PRINT_ENV = (
     "import os; print({k: v for k, v in sorted(os.environ.items()) if k.startswith('RUNCTL_') or k in ('A', 'B', 'HOME')})"
@@ -211,3 +211,22 @@ def test_the_worker_has_no_traceback_for_a_log_that_cant_be_written(tmp_path: Pa
     with agent.running() as process:
         status = agent.wait_for(lambda status: status["phase"] == "failed", process)
     assert "No such file or directory" in status["details"][0]
+
+
+def test_checkpoints_that_come_with_the_code_are_not_the_trainings(tmp_path: Path, s3: S3) -> None:
+    """Neither sent nor resumed from, over the death of an agent too; what the training makes of them is."""
+    code = bundle(s3, {"train.py": "", "checkpoints/base.json": "{}", "checkpoints/model_step_2.pt": "from the repository"})
+    first = machine(tmp_path, s3, "one", tiny(tmp_path / "one", steps=2), training={"code": code})
+    with first.running() as process:
+        first.wait_for(lambda status: status["phase"] == "finished", process)
+    assert names(s3) == ["model_step_1.pt", "model_step_2.pt"]
+    again = machine(tmp_path, s3, "two", ["sh", "-c", "echo $RUNCTL_RESUME_FROM"], training={"code": code})
+    with again.running() as process:
+        again.wait_for(lambda status: status["phase"] == "finished", process)
+    with again.running() as process:
+        again.wait_for(lambda status: status["phase"] == "finished" and status["epoch"] == 2, process)
+        again.command("flush")
+    assert names(s3) == ["model_step_1.pt", "model_step_2.pt"]
+    resumed = Path(log_of(again).splitlines()[-1])
+    assert resumed == again.workdir / ".runctl-restored" / "model_step_2.pt", "in its place stands the repository's"
+    assert saved(resumed) == saved(first.workdir / "checkpoints" / "model_step_2.pt")

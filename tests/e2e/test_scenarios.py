@@ -180,3 +180,13 @@ def test_what_has_ended_is_not_begun_again_by_a_reboot(operator: Operator) -> No
     assert operator.wait(code=10)["exit_code"] == 3
     assert operator.disk(instance, "training.log").read_text() == before
     assert not operator.disk(instance, "training_exit_code.txt.stale-1").exists()
+
+
+def test_terminate_right_after_a_failure_waits_for_what_still_settles(operator: Operator) -> None:
+    """A file that can't prove itself whole needs its quiet time; the training has failed long before."""
+    operator.script("open('checkpoints/model_step_1.bin', 'wb').write(b'weights' * 100)\nraise SystemExit(3)\n")
+    (operator.folder / "run.yaml").write_text("settle: 4s\ncheckpoints: [{path: checkpoints}]\n")
+    operator.launch("--config", "run.yaml")
+    operator.wait(code=10)
+    operator.command("terminate", operator.run)
+    assert operator.names() == ["model_step_1.bin"]

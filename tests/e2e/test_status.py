@@ -90,11 +90,3 @@ def test_exec_refuses_an_option_that_it_does_not_have(s3: S3, tmp_path: Path) ->
     assert refused.returncode == 2
     assert "exec has no option --statedir" in refused.stderr
     assert not (agent.workdir / "training_exit_code.txt").exists()
-
-
-def test_a_command_that_is_not_started_is_told(s3: S3, tmp_path: Path) -> None:
-    agent = Agent(tmp_path, s3, checkpoints=tmp_path / "work" / "checkpoints", training={"command": ["touch", "started"]})
-    with agent.running():
-        status = agent.wait_for(lambda status: bool(status["details"]))
-    assert any("runctl-agent exec -- COMMAND" in detail for detail in status["details"])
-    assert not (agent.workdir / "started").exists()

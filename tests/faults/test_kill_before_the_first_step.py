@@ -10,14 +10,14 @@ import pwd
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from runctl_agent.contract.manifest import encode_manifest
 from runctl_agent.contract.phases import Phase
 from runctl_agent.contract.spec import Spec, Training, Watched
-from runctl_agent.life.starter import Starter
+from runctl_agent.life.starter import Quarantine, Starter
 from runctl_agent.records import ProcessId
 from runctl_agent.store.journal import Journal
 from runctl_agent.training.job import Done, Job, Running, Setup, Train
@@ -84,6 +84,7 @@ class Machine:
 
     state_dir: str
     setups: int = 0
+    held: bool = False
     trainings: list[Train] = field(default_factory=list)
     locks: list[int] = field(default_factory=list)
 
@@ -97,6 +98,16 @@ class Machine:
         self.locks.append(os.dup(lock))
         self.trainings.append(job)
         return AtOnce(None)
+
+    @property
+    def quarantine(self) -> Quarantine:
+        def hold() -> None:
+            self.held = True
+
+        def adopt() -> None:
+            self.held = False
+
+        return Quarantine(hold, adopt, lambda: self.held)
 
     def says(self) -> None:
         for _ in self.trainings:
@@ -136,10 +147,20 @@ def agent(tmp_path: Path, machine: Machine, store: MemoryStore, fuse: Fuse) -> S
     spec = Spec(RUN, "s3://bucket/runs", (Watched(f"{workdir}/checkpoints"),), workdir=workdir, training=training)
     journal = Journal(f"{machine.state_dir}/journal.db", owner="me", alive=lambda owner: False)
     runtime = Patience()
-    fused_journal, jobs, fused_store = Fused(journal, fuse), Fused(machine, fuse), Fused(store, fuse)
+    fused_journal, jobs, fused_store = cast(Journal, Fused(journal, fuse)), Fused(machine, fuse), Fused(store, fuse)
     known = Known(Life(BOOT, 2, Phase.STARTING, 5), started=was_started(machine.state_dir, RUN, BOOT))
     try:
-        starter = Starter(runtime, spec, KEYS, machine.state_dir, machine.state_dir, fused_journal, jobs, BOOT)  # type: ignore[arg-type]
+        starter = Starter(
+            runtime,
+            spec,
+            KEYS,
+            machine.state_dir,
+            machine.state_dir,
+            fused_journal,
+            jobs,
+            BOOT,
+            machine.quarantine,  # type: ignore[arg-type]
+        )
         starter.run(decide(known), fused_store, lambda bucket: fused_store, "/locks", lambda: True)
     except Killed:
         return None

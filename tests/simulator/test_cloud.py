@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -25,13 +25,21 @@ def everything(cloud: Cloud) -> list[int]:
     return [cloud.pid, *below(cloud.pid)]
 
 
+def names(pids: list[int]) -> set[str]:
+    found = set()
+    for pid in pids:
+        with suppress(psutil.NoSuchProcess):
+            found.add(psutil.Process(pid).name())
+    return found
+
+
 def with_an_agent(cloud: Cloud, destination: str = "s3://ckpt/own") -> list[int]:
     """Every process, once there is an instance with an agent and with something of its own session."""
     with closing(Account(cloud, destination)) as account:
         instance = account.launch(user_data=account.user_data())
         account.wait_for_phase(instance, "waiting")
         cloud.execute(instance, "setsid", "-f", "sleep", "600")
-        wait_for(lambda: len(cloud.processes(instance)) > 2)
+        wait_for(lambda: {"sleep"} <= names(cloud.processes(instance)) and "setsid" not in names(cloud.processes(instance)))
     return everything(cloud)
 
 

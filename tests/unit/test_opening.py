@@ -37,7 +37,7 @@ def test_one_that_ended_in_this_boot_or_is_being_ended_is_left_alone(phase: Phas
     assert (decision.opening, decision.attempt, decision.outcome) == (Opening.LEAVE, 2, None)
 
 
-@pytest.mark.parametrize("phase", sorted(set(Phase) - TERMINAL | {Phase.INTERRUPTED}))
+@pytest.mark.parametrize("phase", sorted(set(Phase) - TERMINAL - {Phase.SAVING} | {Phase.INTERRUPTED}))
 def test_what_a_boot_cut_short_begins_again(phase: Phase) -> None:
     assert next_boot(phase) == Decision(Opening.BEGIN, 2)
 
@@ -59,6 +59,18 @@ def test_what_failed_or_was_stopped_begins_again_only_when_somebody_started_the_
     assert (rebooted.opening, rebooted.outcome, rebooted.attempt) == (Opening.LEAVE, phase, 1)
     assert started_anew == Decision(Opening.BEGIN, 2)
     assert unknown == Decision(Opening.BEGIN, 2), "outside EC2 nobody else could have asked"
+
+
+def test_a_reboot_in_the_middle_of_a_stop_is_stopped() -> None:
+    decision = next_boot(Phase.SAVING)
+    assert (decision.opening, decision.outcome, decision.attempt) == (Opening.LEAVE, Phase.STOPPED, 1)
+    assert next_boot(Phase.SAVING, launched=900) == Decision(Opening.BEGIN, 2)
+
+
+def test_a_finished_run_whose_journal_is_lost_is_over_by_what_it_published() -> None:
+    finished = replace(ELSEWHERE, phase=Phase.FINISHED, instance="i-here", exit_code=0)
+    decision = decide(replace(FRESH, elsewhere=finished))
+    assert (decision.opening, decision.outcome, decision.attempt) == (Opening.LEAVE, Phase.FINISHED, 4)
 
 
 def test_what_the_shutdown_ended_has_not_failed() -> None:

@@ -88,6 +88,21 @@ def test_a_failure_while_it_is_being_stopped_is_no_failure(journal: Journal) -> 
     assert tell(made, failure=("it was cancelled",), saving=True, over=True).phase is Phase.STOPPED
 
 
+def test_what_has_ended_by_itself_is_not_stopped(journal: Journal) -> None:
+    made, done = report(journal), Verdict(Outcome.FINISHED, 0, "the training ended with exit code 0")
+    tell(made, RUNNING, stage=Phase.RESTORING)
+    assert tell(made, done, quiet=False).phase is Phase.FINISHING
+    assert tell(made, done, quiet=False, saving=True, over=True).phase is Phase.FINISHING
+    assert tell(made, done, saving=True, over=True).phase is Phase.FINISHED
+
+
+def test_what_still_settles_after_the_end_is_pending(journal: Journal) -> None:
+    made = report(journal)
+    tell(made, RUNNING, stage=Phase.RESTORING)
+    told = [tell(made, KILLED, quiet=False), tell(made, KILLED)]
+    assert [(state.phase, state.pending_checkpoints) for state in told] == [(Phase.FAILED, 1), (Phase.FAILED, 0)]
+
+
 def test_an_agent_that_comes_back_goes_on_saving(journal: Journal) -> None:
     tell(report(journal), RUNNING, saving=True)
     assert tell(report(journal), RUNNING, saving=True).phase is Phase.SAVING

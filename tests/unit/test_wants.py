@@ -51,25 +51,25 @@ def asked(verb: Verb, nonce: str = "n1", launch_time: int = LAUNCHED) -> str:
 
 def test_a_stop_is_acknowledged_when_it_is_taken(journal: Journal, disk: Disk) -> None:
     one = wants(journal, disk)
-    one.turn(lambda: None, lambda: LAUNCHED)
+    one.turn(lambda: None, lambda anew: LAUNCHED)
     assert (one.stop, one.acknowledged) == (False, "")
-    one.turn(lambda: asked(Verb.STOP), lambda: LAUNCHED)
+    one.turn(lambda: asked(Verb.STOP), lambda anew: LAUNCHED)
     assert (one.stop, one.acknowledged, one.problem) == (True, "n1", "")
 
 
 def test_the_agent_after_this_one_goes_on_with_it_and_the_next_boot_does_not(journal: Journal, disk: Disk) -> None:
-    wants(journal, disk).turn(lambda: asked(Verb.STOP), lambda: LAUNCHED)
+    wants(journal, disk).turn(lambda: asked(Verb.STOP), lambda anew: LAUNCHED)
     after, rebooted = wants(journal, disk), wants(journal, disk, "another boot")
     assert (after.stop, after.acknowledged) == (True, "n1")
     assert (rebooted.stop, rebooted.acknowledged) == (False, "n1")
-    rebooted.turn(lambda: asked(Verb.STOP), lambda: LAUNCHED)
+    rebooted.turn(lambda: asked(Verb.STOP), lambda anew: LAUNCHED)
     assert not rebooted.stop, "the same nonce does nothing twice"
 
 
 @pytest.mark.parametrize("launched", [LAUNCHED + 1, LAUNCHED - 1, None])
 def test_what_asks_another_life_is_ignored_and_said(journal: Journal, disk: Disk, launched: int | None) -> None:
     one = wants(journal, disk)
-    one.turn(lambda: asked(Verb.STOP), lambda: launched)
+    one.turn(lambda: asked(Verb.STOP), lambda anew: launched)
     assert (one.stop, one.acknowledged) == (False, "")
     assert "asks another life to stop" in one.problem
 
@@ -77,14 +77,14 @@ def test_what_asks_another_life_is_ignored_and_said(journal: Journal, disk: Disk
 @pytest.mark.parametrize("value", ["", "stop", "{}", '{"verb":"destroy","nonce":"n","launch_time":1}', "x" * 300])
 def test_garbage_asks_nothing(journal: Journal, disk: Disk, value: str) -> None:
     one = wants(journal, disk)
-    one.turn(lambda: value, lambda: LAUNCHED)
+    one.turn(lambda: value, lambda anew: LAUNCHED)
     assert (one.stop, one.acknowledged, disk.rescans) == (False, "", 0)
     assert bool(one.problem) == bool(value)
 
 
 def test_prune_is_not_understood_yet(journal: Journal, disk: Disk) -> None:
     one = wants(journal, disk)
-    one.turn(lambda: asked(Verb.PRUNE), lambda: LAUNCHED)
+    one.turn(lambda: asked(Verb.PRUNE), lambda anew: LAUNCHED)
     assert one.acknowledged == ""
     assert "deletes nothing" in one.problem
 
@@ -92,19 +92,25 @@ def test_prune_is_not_understood_yet(journal: Journal, disk: Disk) -> None:
 def test_a_flush_is_acknowledged_when_what_was_there_is_durable(journal: Journal, disk: Disk) -> None:
     one = wants(journal, disk)
     disk.is_quiet = False
-    one.turn(lambda: asked(Verb.FLUSH), lambda: LAUNCHED)
+    one.turn(lambda: asked(Verb.FLUSH), lambda anew: LAUNCHED)
     assert (disk.rescans, one.acknowledged) == (1, ""), "something on disk is not journaled"
-    one.turn(lambda: asked(Verb.FLUSH), lambda: LAUNCHED)
+    one.turn(lambda: asked(Verb.FLUSH), lambda anew: LAUNCHED)
     assert (disk.rescans, one.acknowledged) == (1, "")
     disk.is_quiet = True
-    one.turn(lambda: asked(Verb.FLUSH), lambda: LAUNCHED)
+    one.turn(lambda: asked(Verb.FLUSH), lambda anew: LAUNCHED)
     assert (one.acknowledged, one.stop) == ("n1", False)
-    one.turn(lambda: asked(Verb.FLUSH, "n2"), lambda: LAUNCHED)
+    one.turn(lambda: asked(Verb.FLUSH, "n2"), lambda anew: LAUNCHED)
     assert (disk.rescans, one.acknowledged) == (2, "n2")
 
 
 def test_a_stop_after_a_flush_is_another_request(journal: Journal, disk: Disk) -> None:
     one = wants(journal, disk)
-    one.turn(lambda: asked(Verb.FLUSH), lambda: LAUNCHED)
-    one.turn(lambda: asked(Verb.STOP, "n2"), lambda: LAUNCHED)
+    one.turn(lambda: asked(Verb.FLUSH), lambda anew: LAUNCHED)
+    one.turn(lambda: asked(Verb.STOP, "n2"), lambda anew: LAUNCHED)
     assert (one.stop, one.acknowledged) == (True, "n2")
+
+
+def test_an_old_answer_of_ec2_is_asked_for_anew(journal: Journal, disk: Disk) -> None:
+    one = wants(journal, disk)
+    one.turn(lambda: asked(Verb.STOP), lambda anew: LAUNCHED if anew else LAUNCHED - 500)
+    assert (one.stop, one.problem) == (True, "")

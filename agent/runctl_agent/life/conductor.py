@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 from runctl_agent.attend import Attendant
@@ -13,23 +14,26 @@ from runctl_agent.contract.phases import Phase
 from runctl_agent.contract.spec import Spec
 from runctl_agent.contract.status import State, decode_state
 from runctl_agent.contract.tags import WANT
-from runctl_agent.errors import TagError
+from runctl_agent.errors import JournalError, RunctlError, TagError
 from runctl_agent.report import Conduct, Report
 from runctl_agent.runtime import Runtime
 from runctl_agent.store.backoff import backoff
 from runctl_agent.store.journal import Journal
 from runctl_agent.store.objects import Got
-from runctl_agent.surroundings import Reached, Surroundings
+from runctl_agent.surroundings import Own, Reached, Surroundings
 from runctl_agent.training.evidence import Outcome
 from runctl_agent.training.opening import Decision, Known, decide
 from runctl_agent.training.record import was_started
 
 from .ending import Ending
-from .starter import Starter
+from .starter import Quarantine, Starter
 from .unmet import unmet
 from .wants import Flushing, Wants
 
 log = logging.getLogger(__name__)
+
+LEARN = 60.0
+"""Seconds between tries to learn the LaunchTime, which costs a call of EC2 only until it is known."""
 
 LAUNCHED = "launched"
 LAUNCHED_BEFORE = "launched.before"
@@ -49,6 +53,7 @@ class Conductor:
         around: Surroundings,
         report: Report,
         flushing: Flushing,
+        quarantine: Quarantine,
     ) -> None:
         self._runtime = runtime
         self._spec = spec
@@ -58,8 +63,10 @@ class Conductor:
         self._report = report
         self._stopping = runtime.event()
         self._over = False
+        self._trouble: RunctlError | None = None
+        self._learn_from = runtime.monotonic()
         self._starter = (
-            Starter(runtime, spec, keys, state_dir, home, journal, around.jobs(), around.boot_id)
+            Starter(runtime, spec, keys, state_dir, home, journal, around.jobs(), around.boot_id, quarantine)
             if spec.training.command
             else None
         )
@@ -85,7 +92,9 @@ class Conductor:
         """Decide what to do with the run, and do it. `elsewhere`: its last published state, before this agent's own."""
         if self._starter is None:
             return
-        decision = self._decision(reached, elsewhere)
+        decision = self._decided(reached, elsewhere)
+        if decision is None:
+            return
 
         def told() -> bool:
             return self._report.life.attempt == decision.attempt and durable()
@@ -96,7 +105,15 @@ class Conductor:
         """Take what the controller asks, until told to stop."""
         own = reached.own
         if own is not None:
-            self._wants.run(lambda: own.tag(WANT), lambda: self._launched(reached))
+            self._wants.run(lambda: self._tag(reached, own), lambda anew: self._launched(reached, anew=anew))
+
+    def _tag(self, reached: Reached, own: Own) -> str | None:
+        """The wish; and this life's LaunchTime, learnt meanwhile: after the next boot it tells whether somebody asked."""
+        if self._runtime.monotonic() >= self._learn_from:
+            self._learn_from = self._runtime.monotonic() + LEARN
+            with suppress(TagError):  # only a stop, or the start after it, needs to know
+                self._launched(reached)
+        return own.tag(WANT)
 
     def turn(self, attendant: Attendant) -> None:
         """One look at a run that is to end."""
@@ -105,8 +122,9 @@ class Conductor:
         if self._starter is not None and self._starter.preparing:
             self._starter.cancel()
         alive = attendant.followed
-        # One that was just started, and not seen yet, is not over.
-        begun = attendant.verdict.outcome is not Outcome.WAITING or self._starter is None or not self._starter.expected
+        # One that was just started and not seen yet is not over, nor one whose exit code may still come.
+        waiting = attendant.verdict.outcome is Outcome.WAITING and (self._starter is None or not self._starter.expected)
+        begun = attendant.verdict.ended or waiting
         over = self._ending.turn(attendant.process, alive=alive, written_by=attendant.pid_written_by)
         self._over = over and begun and not alive
 
@@ -121,16 +139,42 @@ class Conductor:
         common = Conduct(saving=self._saving, over=self._over, want=self._wants.acknowledged, problems=problems)
         if starter is None:
             return common
-        return replace(common, decision=starter.decision, stage=starter.stage, failure=starter.failure, trouble=starter.trouble)
+        return replace(
+            common,
+            decision=starter.decision,
+            stage=starter.stage,
+            failure=starter.failure,
+            trouble=starter.trouble or self._trouble,
+        )
+
+    def _decided(self, reached: Reached, elsewhere: State | None) -> Decision | None:
+        """None: the agent ends before anything could be decided."""
+        attempt = 0
+        while not self._stopping.is_set():
+            try:
+                decision = self._decision(reached, elsewhere)
+            except (TagError, JournalError) as error:
+                attempt += 1
+                if str(error) != str(self._trouble):
+                    log.warning("%s", error.full)
+                self._trouble = error
+                self._stopping.wait(backoff(attempt, self._runtime.random()))
+            else:
+                self._trouble = None
+                return decision
+        return None
 
     def _decision(self, reached: Reached, elsewhere: State | None) -> Decision:
-        launched = self._patiently_launched(reached)
+        before = self._report.before
+        # Only what failed or was stopped asks who wants it again: no other training waits for EC2.
+        asks = before is not None and before.phase in (Phase.FAILED, Phase.STOPPED, Phase.SAVING)
+        launched = self._launched_if_allowed(reached) if asks else None
         own = reached.instance.id if reached.instance is not None else ""
         return decide(
             Known(
                 life=self._report.life,
                 started=was_started(self._state_dir, self._spec.run, self._around.boot_id),
-                before=self._report.before,
+                before=before,
                 launched_before=_number(self._journal.get(LAUNCHED_BEFORE)),
                 launched=launched,
                 elsewhere=elsewhere,
@@ -139,29 +183,25 @@ class Conductor:
             )
         )
 
-    def _patiently_launched(self, reached: Reached) -> int | None:
-        """This life's LaunchTime; None outside EC2, and where the agent may not ask."""
-        attempt = 0
-        while not self._stopping.is_set():
-            try:
-                return self._launched(reached)
-            except TagError as error:
-                if error.permanent:
-                    log.warning("%s", error.full)
-                    return None
-                attempt += 1
-                self._stopping.wait(backoff(attempt, self._runtime.random()))
-        return None
+    def _launched_if_allowed(self, reached: Reached) -> int | None:
+        """This life's LaunchTime; None outside EC2, and where the agent may not ask. Raises TagError: ask again."""
+        try:
+            return self._launched(reached)
+        except TagError as error:
+            if not error.permanent:
+                raise
+            log.warning("%s", error.full)
+            return None
 
-    def _launched(self, reached: Reached) -> int | None:
+    def _launched(self, reached: Reached, *, anew: bool = False) -> int | None:
         """Asked for once per boot. Raises TagError."""
         if reached.own is None:
             return None
         boot, at = _kept(self._journal.get(LAUNCHED))
-        if boot == self._around.boot_id:
+        if boot == self._around.boot_id and not anew:
             return at
         found = reached.own.launch_time()
-        if at is not None:
+        if at is not None and boot != self._around.boot_id:
             self._journal.put(LAUNCHED_BEFORE, str(at))
         self._journal.put(LAUNCHED, json.dumps([self._around.boot_id, found]))
         return found

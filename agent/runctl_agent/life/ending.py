@@ -22,6 +22,7 @@ class Ending:
         self._training = training
         self._processes = processes
         self._signalled: float | None = None
+        self._cleared: ProcessId | None = None
         self.problem = ""
 
     def turn(self, process: ProcessId | None, *, alive: bool, written_by: int | None) -> bool:
@@ -52,11 +53,12 @@ class Ending:
 
     def _clear(self, process: ProcessId) -> bool:
         """The process is gone; what it left in its session, such as workers that load data, is not to write any more."""
-        if not self._training.command:
+        if not self._training.command or self._cleared == process:
             return True
         left = self._processes.session(process)
         for one in left:
             self._processes.signal(one, signal.SIGKILL)
+        self._cleared = None if left else process  # never looked at again: another session may get the number
         return not left
 
     def _send(self, process: ProcessId, number: signal.Signals, written_by: int | None, *, group: bool) -> None:

@@ -10,7 +10,7 @@ from itertools import takewhile
 from runctl_agent.account import Account
 from runctl_agent.contract.keys import Keys
 from runctl_agent.contract.spec import Spec
-from runctl_agent.errors import NotFoundError, Occupied
+from runctl_agent.errors import NotFoundError, Occupied, WrongStateError
 from runctl_agent.runtime import Runtime
 from runctl_agent.store.catalog import Ranked
 from runctl_agent.store.folder import BELOW, Owner, empty
@@ -62,6 +62,11 @@ class Recovery:
             before = os.open(self._destination, BELOW)
         except FileNotFoundError:
             pass
+        except OSError as error:
+            what = f"nothing can be restored to {self._destination}"
+            raise WrongStateError(
+                what, error.strerror or str(error), f"move it away: mv '{self._destination}' elsewhere"
+            ) from error
         else:
             try:
                 empty(before)

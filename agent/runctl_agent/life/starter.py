@@ -9,13 +9,14 @@ import json
 import logging
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TypeVar
 
 from runctl_agent.account import Account, account
 from runctl_agent.contract.keys import Keys
 from runctl_agent.contract.phases import Phase
 from runctl_agent.contract.spec import Spec
-from runctl_agent.errors import BadChecksum, NotFoundError, RunctlError, StoreError, WrongStateError
+from runctl_agent.errors import BadChecksum, JournalError, NotFoundError, RunctlError, StoreError, WrongStateError
 from runctl_agent.runtime import Runtime
 from runctl_agent.store.backoff import backoff
 from runctl_agent.store.journal import Journal
@@ -41,6 +42,19 @@ TRIES = 3
 """Downloads of code that arrives damaged."""
 
 
+PREPARING = "preparing"
+"""The journal's fact: the boot in which code is being unpacked and set up, so that what appears is not the training's."""
+
+
+@dataclass(frozen=True)
+class Quarantine:
+    """What keeps the files that come with the code from being taken for checkpoints of the training."""
+
+    hold: Callable[[], None]
+    adopt: Callable[[], None]
+    held: Callable[[], bool]
+
+
 class Cancelled(Exception):
     """The run is being ended, or the agent."""
 
@@ -58,6 +72,7 @@ class Starter:
         journal: Journal,
         jobs: Jobs,
         boot_id: str,
+        quarantine: Quarantine,
     ) -> None:
         self._runtime = runtime
         self._spec = spec
@@ -67,12 +82,15 @@ class Starter:
         self._journal = journal
         self._jobs = jobs
         self._boot_id = boot_id
+        self._quarantine = quarantine
         self._cancelled = runtime.event()
         self.decision: Decision | None = None
         self.stage: Phase | None = None
         self.failure = self._failed_before()
         self.trouble: RunctlError | None = None
-        self.launched = False
+        self.launched = was_started(state_dir, spec.run, boot_id)
+        if not self.launched and journal.get(PREPARING) == boot_id:
+            quarantine.hold()  # an agent before this one was in the middle of it
 
     @property
     def preparing(self) -> bool:
@@ -103,6 +121,9 @@ class Starter:
             self._failed(error.full.split("\n"))
         except OSError as error:
             self._failed([f"the training can't be prepared: {error.strerror or error} ({error.filename})"])
+        finally:
+            if self._quarantine.held():
+                self._quarantine.adopt()
 
     def _goes_on(self) -> bool:
         """Whether the training is there; one that was only about to be started may have come to nothing."""
@@ -122,10 +143,19 @@ class Starter:
             )
         user = account(self._spec.training.user)
         self.stage = Phase.SETUP
+        if not self._quarantine.held():
+            while not told():  # what is only on this disk may be the newest, and the code may bring files of the same names
+                self._pause(LOOK)
+            self._quarantine.hold()
+            self._journal.put(PREPARING, self._boot_id)
         self._unpack(user, stores)
         env = self._set_up(user, {**login_env(user, os.environ), **self._spec.training.env, **self._own_env(attempt, lock_dir)})
+        self._quarantine.adopt()
+        while self._quarantine.held():
+            self._pause(LOOK)
+        self._journal.put(PREPARING, "")
         self.stage = Phase.RESTORING
-        resume_from = self._restored(user, store, told)
+        resume_from = self._restored(user, store)
         self._start(user, attempt, {**env, **self._own_env(attempt, lock_dir), "RUNCTL_RESUME_FROM": resume_from})
 
     def _unpack(self, user: Account, stores: Stores) -> None:
@@ -143,9 +173,7 @@ class Starter:
         training = self._spec.training
         return self._done(Setup(user, self._spec.workdir, env, training.setup, training.log_file)).env
 
-    def _restored(self, user: Account, store: ObjectStore, told: Callable[[], bool]) -> str:
-        while not told():  # what is only on this disk may be the newest
-            self._pause(LOOK)
+    def _restored(self, user: Account, store: ObjectStore) -> str:
         if self._spec.resume == "never":
             return ""
         recovery = Recovery(self._spec, self._keys, store, self._runtime, self._journal, user, os.geteuid())
@@ -191,7 +219,12 @@ class Starter:
             self._failed([done.error])
 
     def _done(self, job: Job, *, archive: int | None = None) -> Done:
-        running = self._jobs.start(job, archive=archive)
+        path = f"{self._state_dir}/prepare-{self._spec.run}.lock"
+        alone = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            running = self._jobs.start(job, archive=archive, lock=alone)
+        finally:
+            os.close(alone)  # the worker has it
         try:
             while (done := running.outcome()) is None:
                 self._pause(LOOK)
@@ -232,8 +265,11 @@ class Starter:
     def _failed(self, lines: list[str]) -> None:
         for line in lines:
             log.error("%s", line)
-        self._journal.put(FAILURE, json.dumps([self._boot_id, *lines]))
         self.failure = tuple(lines)
+        try:
+            self._journal.put(FAILURE, json.dumps([self._boot_id, *lines]))
+        except JournalError as error:  # then only this agent can say why
+            log.warning("%s", error.full)
 
     def _failed_before(self) -> tuple[str, ...]:
         """What an agent before this one said of this boot."""

@@ -24,6 +24,10 @@ EVERY = 2.0
 MEMORY = "want"
 
 
+Launched = Callable[[bool], int | None]
+"""This life's LaunchTime; with True asked for anew: EC2 may have answered with an old one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Taken:
     """The last request that was taken. `mark` is the journal's newest row once everything was read for a flush; None: not yet."""
@@ -68,8 +72,8 @@ class Wants:
         taken = self._taken
         return taken is not None and taken.verb is Verb.STOP and taken.boot_id == self._boot_id
 
-    def run(self, read: Callable[[], str | None], launched: Callable[[], int | None]) -> None:
-        """`read` gives the tag's value, `launched` this life's LaunchTime; what they can't tell is asked again."""
+    def run(self, read: Callable[[], str | None], launched: Launched) -> None:
+        """`read` gives the tag's value; what it or `launched` can't tell is asked again."""
         while not self.stopping.is_set():
             try:
                 self.turn(read, launched)
@@ -77,21 +81,24 @@ class Wants:
                 self._say(str(error))
             self.stopping.wait(EVERY)
 
-    def turn(self, read: Callable[[], str | None], launched: Callable[[], int | None]) -> None:
+    def turn(self, read: Callable[[], str | None], launched: Launched) -> None:
         value = read()
         if value and value != self._value:
             self._take(value, launched)
             self._value = value
         self._go_on()
 
-    def _take(self, value: str, launched: Callable[[], int | None]) -> None:
+    def _take(self, value: str, launched: Launched) -> None:
         want = decode_want(value)
         if isinstance(want, Malformed):
             self._say(f"runctl:want can't be read: {want.reason}")
             return
         if self._taken is not None and want.nonce == self._taken.nonce:
             return
-        if (problem := self._refusal(want, launched())) is not None:
+        own = launched(False)
+        if own is not None and want.launch_time > own:
+            own = launched(True)
+        if (problem := self._refusal(want, own)) is not None:
             self._say(problem)
             return
         log.info("asked to %s (%s)", want.verb, want.nonce)

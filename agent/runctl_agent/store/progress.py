@@ -67,6 +67,17 @@ class Progress:
             found = connection.execute("SELECT count(*) FROM rows WHERE state = 'staged' AND id <= ?", (mark,)).fetchone()
         return int(found[0])
 
+    def foreign(self, root: str, name: str, signature: str, now: float) -> None:
+        """This content is not the training's: it is never sent, and supersedes nothing."""
+        values = (os.fsencode(root), os.fsencode(name), signature, now, now)
+        with self._database.write() as connection:
+            connection.execute(
+                """INSERT OR IGNORE INTO rows
+                (state, root, name, signature, complete, weights, finished_at, added_at, size, manifest)
+                VALUES ('committed', ?, ?, ?, 0, 0, ?, ?, 0, '')""",
+                values,
+            )
+
     def start_upload(self, row_id: int, path: str, key: str, upload_id: str, part_size: int) -> None:
         """Remember a multipart upload, in the place of what was known of this file."""
         with self._database.write() as connection:

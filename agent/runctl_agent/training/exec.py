@@ -94,9 +94,9 @@ def run_exec(
         killed_before = oom_kills()
         with _Forwarding() as forwarding:
             try:
-                child = _popen(command, env, apart)
+                child = _popen(command, env, apart, lock)
             except (OSError, ValueError) as error:
-                record = _not_started(record, command[0], error)
+                record = _not_started(record, command[0], error, apart)
             else:
                 record = _to_its_end(child, record, places, processes, forwarding, runtime)
             record = replace(record, oom_kill=_killed(killed_before, oom_kills()), end=max(runtime.now(), record.start))
@@ -136,7 +136,8 @@ def _only_one(state_dir: str, run: str) -> int | None:
     return held
 
 
-def _popen(command: Sequence[str], env: Mapping[str, str] | None, apart: As | None) -> subprocess.Popen[bytes]:
+def _popen(command: Sequence[str], env: Mapping[str, str] | None, apart: As | None, lock: int | None) -> subprocess.Popen[bytes]:
+    """The command has the `lock` that was passed on, too: it keeps others out even if `exec` dies before it has said who runs."""
     if apart is None:
         return subprocess.Popen(list(command), start_new_session=True, env=env)
     return subprocess.Popen(
@@ -147,6 +148,7 @@ def _popen(command: Sequence[str], env: Mapping[str, str] | None, apart: As | No
         stdin=subprocess.DEVNULL,
         stdout=apart.output,
         stderr=apart.output,
+        pass_fds=[] if lock is None else [lock],
         **credentials(apart.user),
     )
 
@@ -167,10 +169,12 @@ def _set_markers_aside(places: Places) -> None:
             log.info("%s was there before the start: it is %s now", path, stale)
 
 
-def _not_started(record: ExitRecord, name: str, error: OSError | ValueError) -> ExitRecord:
+def _not_started(record: ExitRecord, name: str, error: OSError | ValueError, apart: As | None) -> ExitRecord:
     missing = isinstance(error, OSError) and error.errno in (errno.ENOENT, errno.ENOTDIR)
     why = (error.strerror if isinstance(error, OSError) else None) or str(error)
     text = f"{name[:200]!a} could not be started: {why}"
+    if apart is not None and isinstance(error, OSError) and error.filename == apart.workdir:
+        text = f"the workdir {apart.workdir} can't be entered: {why}"
     log.error("%s", text)
     return replace(record, code=NOT_FOUND if missing else NOT_EXECUTABLE, error=text)
 

@@ -79,7 +79,8 @@ class Running(Protocol):
 
 class Jobs(Protocol):
     def start(self, job: Job, *, archive: int | None = None, lock: int | None = None) -> Running:
-        """Begin `job`. `archive` and `lock` are descriptors: an `Unpack` reads the one, a `Train` holds the other."""
+        """Begin `job`. `archive` and `lock` are descriptors: an `Unpack` reads the one; a `Train` keeps the other, which is
+        locked, and the others wait for it, so that they never overlap."""
 
 
 class Workers:

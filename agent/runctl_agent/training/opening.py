@@ -65,6 +65,8 @@ def decide(known: Known) -> Decision:
     if before is not None and before.boot_id != life.boot_id:
         return _next_boot(known, before)
     elsewhere = known.elsewhere
+    if before is None and elsewhere is not None and known.instance and elsewhere.instance == known.instance:
+        return _lost_journal(known, elsewhere)
     if before is None and elsewhere is not None and elsewhere.instance != known.instance:
         return _next_instance(known, elsewhere)
     return Decision(Opening.BEGIN, life.attempt)
@@ -74,10 +76,19 @@ def _next_boot(known: Known, before: Life) -> Decision:
     asked = known.launched is None or known.launched != known.launched_before
     if before.phase is Phase.FAILED and before.exit_code == TERMINATED:
         return Decision(Opening.BEGIN, known.life.attempt)
-    if before.phase is Phase.FINISHED or (before.phase in (Phase.FAILED, Phase.STOPPED) and not asked):
-        reason = f"attempt {before.attempt} is {before.phase}, and nobody asked for another"
-        return Decision(Opening.LEAVE, before.attempt, reason, before.phase, before.exit_code)
+    phase = Phase.STOPPED if before.phase is Phase.SAVING else before.phase  # cut short while somebody's stop was carried out
+    if phase is Phase.FINISHED or (phase in (Phase.FAILED, Phase.STOPPED) and not asked):
+        reason = f"attempt {before.attempt} is {phase}, and nobody asked for another"
+        return Decision(Opening.LEAVE, before.attempt, reason, phase, before.exit_code)
     return Decision(Opening.BEGIN, known.life.attempt)
+
+
+def _lost_journal(known: Known, elsewhere: State) -> Decision:
+    """What this very instance published is all that is left of its journal; also the first of a boot's agents, restarted."""
+    if elsewhere.phase is not Phase.FINISHED:
+        return Decision(Opening.BEGIN, known.life.attempt)
+    reason = f"attempt {elsewhere.attempt} is {elsewhere.phase}, says status.json"
+    return Decision(Opening.LEAVE, elsewhere.attempt, reason, elsewhere.phase, elsewhere.exit_code)
 
 
 def _next_instance(known: Known, elsewhere: State) -> Decision:

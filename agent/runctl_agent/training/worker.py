@@ -1,11 +1,12 @@
 """`python -m runctl_agent.training.worker OUTCOME ARCHIVE LOCK`: does one job, told on its standard input, and ends.
 
-The numbers are descriptors, -1 for none. The end of its input is the end of whoever wanted the job: a setup ends with it,
-a training does not.
+The numbers are descriptors, -1 for none; LOCK is held by a training already, and waited for by the others. The end of its
+input is the end of whoever wanted the job: a setup ends with it, a training does not.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import shlex
@@ -35,6 +36,8 @@ def main() -> None:
     outcome, archive, lock = map(int, sys.argv[1:4])
     logs.begin()
     job = decode_job(sys.stdin.buffer.readline())
+    if lock >= 0 and not isinstance(job, Train):
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one that an agent before this one left may still be ending
     try:
         match job:
             case Unpack():
