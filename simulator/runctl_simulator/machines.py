@@ -17,7 +17,7 @@ from .instance import Instance, end_strays
 
 INSIDE, LOST, SPOT = (
     ("Client.InstanceInitiatedShutdown", "Instance initiated shutdown"),
-    ("Server.InternalError", "An internal error occurred during instance launch, resulting in termination."),
+    ("Server.InternalError", "Internal error"),
     ("Server.SpotInstanceTermination", "Spot instance termination"),
 )
 """StateReason (Amazon EC2 API Reference)."""

@@ -159,7 +159,7 @@ def agent(tmp_path: Path, machine: Machine, store: MemoryStore, fuse: Fuse) -> S
             fused_journal,
             jobs,
             BOOT,
-            machine.quarantine,  # type: ignore[arg-type]
+            machine.quarantine,
         )
         starter.run(decide(known), fused_store, lambda bucket: fused_store, "/locks", lambda: True)
     except Killed:
