@@ -140,7 +140,9 @@ def masked(text: str) -> list[str]:
 
 def test_the_demo_prints_what_is_shown_of_it() -> None:
     """`…` stands for lines that are left out."""
-    recipe = subprocess.run(["make", "-n", "demo"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    recipe = subprocess.run(
+        ["make", "--no-print-directory", "-n", "demo"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     assert recipe.splitlines()[-1] == ".venv/bin/runctl-demo"
     program = str(Path(sys.executable).with_name("runctl-demo"))
     done = subprocess.run([program], capture_output=True, text=True, check=False, timeout=4 * PATIENCE)

@@ -6,15 +6,10 @@ moto is untyped: `MotoInstance` says which of its attributes are used.
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any, Protocol
-
-os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")  # read by moto as it is imported
-os.environ.setdefault("MOTO_ENABLE_AMI_VALIDATION", "1")
-os.environ.setdefault("MOTO_EC2_ENABLE_INSTANCE_TYPE_VALIDATION", "1")
 
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.instance_types import INSTANCE_TYPES

@@ -24,6 +24,13 @@ from .init import Boot
 from .seaweed import BUCKET, REGION, SECRET
 from .wire import CONTROL
 
+MOTO = {
+    "MOTO_EC2_LOAD_DEFAULT_AMIS": "false",
+    "MOTO_ENABLE_AMI_VALIDATION": "1",
+    "MOTO_EC2_ENABLE_INSTANCE_TYPE_VALIDATION": "1",
+}
+"""moto's own settings, read by it as it is imported: the errors that EC2 has for images and types that are not there."""
+
 _PATIENCE = 60
 """Seconds for an answer: a safety net."""
 
@@ -76,7 +83,7 @@ class Cloud:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 start_new_session=True,  # an interrupt from the terminal is for us, and we end it
-                env={name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MOTO_"))},
+                env={name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MOTO_"))} | MOTO,
             )
         assert self._process.stdout is not None
         line = self._process.stdout.readline()

@@ -14,7 +14,7 @@ from urllib.request import urlopen
 import psutil
 import pytest
 
-from runctl_simulator.cloud import Cloud, CloudError
+from runctl_simulator.cloud import MOTO, Cloud, CloudError
 from runctl_simulator.processes import below
 from tests.e2e.seaweed import S3
 
@@ -144,4 +144,4 @@ def test_no_setting_of_this_machine_gets_in(tmp_path: Path, s3: S3, monkeypatch:
     monkeypatch.setenv("MOTO_ENABLE_AMI_VALIDATION", "")
     with Cloud(tmp_path / "cloud", s3_endpoint=s3.endpoint) as cloud:
         env = psutil.Process(cloud.pid).environ()
-    assert not [name for name in env if name.startswith(("AWS_", "MOTO_"))]
+    assert {name: value for name, value in env.items() if name.startswith(("AWS_", "MOTO_"))} == MOTO
