@@ -252,19 +252,9 @@ def _now() -> int:
 
 def _agent_runs(status_file: str) -> bool:
     """Whether an agent has the state directory: the daemon holds its lock as long as it lives."""
-    import fcntl
+    from .training.record import locked
 
-    try:
-        fd = os.open(os.path.join(os.path.dirname(status_file), "daemon.lock"), os.O_RDONLY | os.O_NOFOLLOW)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(fd)
-    return False
+    return locked(os.path.join(os.path.dirname(status_file), "daemon.lock"))
 
 
 def _described(state: State, now: int, *, agent: bool) -> str:

@@ -22,7 +22,7 @@ from .disk.lock import Locks
 from .disk.stage import Stager
 from .errors import RunctlError
 from .life.conductor import Conductor, published
-from .life.starter import Quarantine
+from .life.quarantine import Quarantine
 from .life.wants import Flushing
 from .publish import Publisher, TagPort
 from .report import Facts, Report

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from runctl_agent.contract.spec import Spec
+from runctl_agent.contract.unmet import unmet
 from runctl_agent.errors import RunctlError, StoreRefused
 from runctl_agent.runtime import Runtime
 from runctl_agent.store import mends
@@ -89,6 +90,8 @@ class Launch:
         root, spec, files = self._looked_at(asked, launched)
         if secret := looks_secret(spec):
             self._say(f"{', '.join(secret)}: the user-data, where it goes, is no place for a secret: fetch it in `setup`")
+        for one in unmet(spec):
+            self._say(one)
         with packed(root.path, files) as bundle:
             for path, why in bundle.left_out:
                 self._say(f"left out of the code: {path}: {why}")

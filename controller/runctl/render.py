@@ -34,7 +34,7 @@ def runs_table(rows: Sequence[Known], now: float) -> None:
                 _cell,
                 (
                     row.run,
-                    _phase(row),
+                    _listed(row),
                     "" if state is None or state.step is None else str(state.step),
                     "" if state is None or state.committed_at is None else f"{age(max(0, int(now) - state.committed_at))} ago",
                     "" if state is None else size(state.pending_bytes),
@@ -119,6 +119,13 @@ def restored_text(restored: Restored) -> str:
     manifest = restored.manifest
     what = f"{manifest.checkpoint} (step {manifest.step}, {size(manifest.size)}, verified)"
     return f"pulled {what} to {os.path.relpath(restored.path)}"
+
+
+def _listed(known: Known) -> str:
+    """The phase, unless nothing can be in it any more: as `status` and `wait` have it."""
+    ended = judge(known)
+    gone = ended is not None and ended.outcome is Outcome.GONE
+    return f"gone ({_phase(known)})" if gone else _phase(known)
 
 
 def _phase(known: Known) -> str:

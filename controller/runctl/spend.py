@@ -73,11 +73,11 @@ class Spending:
                 for machine in launched:
                     self._terminate(machine.id)
                 return
-        if not seen:
-            self._say(
-                "an instance may be running: aws ec2 describe-instances --filters Name=client-token,Values="
-                f"{token} shows it, and aws ec2 terminate-instances ends it"
-            )
+        found = "no instance was seen, but one may still appear" if seen else "an instance may be running"
+        self._say(
+            f"{found}: aws ec2 describe-instances --filters Name=client-token,Values={token} shows it, "
+            "and aws ec2 terminate-instances ends it"
+        )
 
     def _terminate(self, instance_id: str) -> None:
         try:

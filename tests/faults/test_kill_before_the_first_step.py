@@ -17,7 +17,8 @@ import pytest
 from runctl_agent.contract.manifest import encode_manifest
 from runctl_agent.contract.phases import Phase
 from runctl_agent.contract.spec import Spec, Training, Watched
-from runctl_agent.life.starter import Quarantine, Starter
+from runctl_agent.life.quarantine import Quarantine
+from runctl_agent.life.starter import Starter
 from runctl_agent.records import ProcessId
 from runctl_agent.store.journal import Journal
 from runctl_agent.training.job import Done, Job, Running, Setup, Train
@@ -140,14 +141,18 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
         os.close(lock)
 
 
-def agent(tmp_path: Path, machine: Machine, store: MemoryStore, fuse: Fuse) -> Starter | None:
+def agent(tmp_path: Path, machine: Machine, store: MemoryStore, fuse: Fuse, journal_fuse: Fuse | None = None) -> Starter | None:
     """One life of an agent, from its decision to its end; None: it was killed."""
     workdir = str(tmp_path / "work")
     training = Training(command=("python", "train.py"), user=ME)
     spec = Spec(RUN, "s3://bucket/runs", (Watched(f"{workdir}/checkpoints"),), workdir=workdir, training=training)
     journal = Journal(f"{machine.state_dir}/journal.db", owner="me", alive=lambda owner: False)
     runtime = Patience()
-    fused_journal, jobs, fused_store = cast(Journal, Fused(journal, fuse)), Fused(machine, fuse), Fused(store, fuse)
+    fused_journal, jobs, fused_store = (
+        cast(Journal, Fused(journal, journal_fuse or fuse)),
+        Fused(machine, fuse),
+        Fused(store, fuse),
+    )
     known = Known(Life(BOOT, 2, Phase.STARTING, 5), started=was_started(machine.state_dir, RUN, BOOT))
     try:
         starter = Starter(

@@ -14,6 +14,7 @@ from runctl_agent.contract.phases import Phase
 from runctl_agent.contract.spec import Spec
 from runctl_agent.contract.status import State, decode_state
 from runctl_agent.contract.tags import WANT
+from runctl_agent.contract.unmet import unmet
 from runctl_agent.errors import JournalError, RunctlError, TagError
 from runctl_agent.report import Conduct, Report
 from runctl_agent.runtime import Runtime
@@ -26,8 +27,8 @@ from runctl_agent.training.opening import Decision, Known, decide
 from runctl_agent.training.record import was_started
 
 from .ending import Ending
-from .starter import Quarantine, Starter
-from .unmet import unmet
+from .quarantine import Quarantine
+from .starter import Starter
 from .wants import Flushing, Wants
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,6 @@ import json
 import logging
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TypeVar
 
 from runctl_agent.account import Account, account
@@ -22,11 +21,12 @@ from runctl_agent.store.backoff import backoff
 from runctl_agent.store.journal import Journal
 from runctl_agent.store.objects import ObjectStore
 from runctl_agent.training.exec import take_lock
-from runctl_agent.training.job import Done, Job, Jobs, Running, Setup, Train, Unpack, login_env
+from runctl_agent.training.job import Done, Job, Jobs, Running, Setup, Train, Unpack, login_env, own_env
 from runctl_agent.training.opening import Decision, Opening
 from runctl_agent.training.record import left_a_word, was_started
 
 from .code import Stores, fetch_code
+from .quarantine import Quarantine
 from .recover import Recovery, nothing_verifies
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,9 @@ LOOK = 0.05
 """Seconds between looks at a worker, or at what is waited for."""
 
 REAP = 1.0
+AGAIN = 5.0
+"""Seconds until a journal that could not be written is tried again."""
+
 FAILURE = "failure"
 TRIES = 3
 """Downloads of code that arrives damaged."""
@@ -44,15 +47,6 @@ TRIES = 3
 
 PREPARING = "preparing"
 """The journal's fact: the boot in which code is being unpacked and set up, so that what appears is not the training's."""
-
-
-@dataclass(frozen=True)
-class Quarantine:
-    """What keeps the files that come with the code from being taken for checkpoints of the training."""
-
-    hold: Callable[[], None]
-    adopt: Callable[[], None]
-    held: Callable[[], bool]
 
 
 class Cancelled(Exception):
@@ -114,7 +108,8 @@ class Starter:
         if decision.opening is Opening.LEAVE or (decision.opening is Opening.GO_ON and self._goes_on()):
             return
         try:
-            self._begin(decision.attempt, store, stores, lock_dir, told)
+            while not self._begun(decision.attempt, store, stores, lock_dir, told):
+                self._pause(AGAIN)
         except Cancelled:
             log.info("cancelled before the training was started")
         except RunctlError as error:
@@ -124,6 +119,17 @@ class Starter:
         finally:
             if self._quarantine.held():
                 self._quarantine.adopt()
+
+    def _begun(self, attempt: int, store: ObjectStore, stores: Stores, lock_dir: str, told: Callable[[], bool]) -> bool:
+        """False: the journal can't be written, on a full disk for one; what was done so far is done again."""
+        try:
+            self._begin(attempt, store, stores, lock_dir, told)
+        except JournalError as error:
+            if str(error) != str(self.trouble):
+                log.warning("%s", error.full)
+            self.trouble = error
+            return False
+        return True
 
     def _goes_on(self) -> bool:
         """Whether the training is there; one that was only about to be started may have come to nothing."""
@@ -142,21 +148,23 @@ class Starter:
                 "leave training.image out, and let `setup` bring what the image would have",
             )
         user = account(self._spec.training.user)
-        self.stage = Phase.SETUP
+        self.stage, self.trouble = Phase.SETUP, None
         if not self._quarantine.held():
             while not told():  # what is only on this disk may be the newest, and the code may bring files of the same names
                 self._pause(LOOK)
             self._quarantine.hold()
             self._journal.put(PREPARING, self._boot_id)
         self._unpack(user, stores)
-        env = self._set_up(user, {**login_env(user, os.environ), **self._spec.training.env, **self._own_env(attempt, lock_dir)})
+        env = self._set_up(
+            user, {**login_env(user, os.environ), **self._spec.training.env, **own_env(self._spec, attempt, lock_dir)}
+        )
         self._quarantine.adopt()
         while self._quarantine.held():
             self._pause(LOOK)
         self._journal.put(PREPARING, "")
         self.stage = Phase.RESTORING
         resume_from = self._restored(user, store)
-        self._start(user, attempt, {**env, **self._own_env(attempt, lock_dir), "RUNCTL_RESUME_FROM": resume_from})
+        self._start(user, attempt, {**env, **own_env(self._spec, attempt, lock_dir), "RUNCTL_RESUME_FROM": resume_from})
 
     def _unpack(self, user: Account, stores: Stores) -> None:
         url, path = self._spec.training.code, os.path.join(self._home, "code.tar.gz")
@@ -251,16 +259,6 @@ class Starter:
             else:
                 self.trouble = None
                 return found
-
-    def _own_env(self, attempt: int, lock_dir: str) -> dict[str, str]:
-        spec = self._spec
-        return {
-            "RUNCTL_RUN": spec.run,
-            "RUNCTL_ATTEMPT": str(attempt),
-            "RUNCTL_CHECKPOINT_DIR": spec.checkpoints[0].path,
-            "RUNCTL_LOG_FILE": os.path.join(spec.workdir, spec.training.log_file),
-            "RUNCTL_LOCK_DIR": lock_dir,
-        }
 
     def _failed(self, lines: list[str]) -> None:
         for line in lines:

@@ -39,12 +39,12 @@ class Taken:
     done: bool = False
 
 
+@dataclass(frozen=True, slots=True)
 class Flushing:
     """What a flush needs of the agent."""
 
-    def __init__(self, rescan: Callable[[], None], quiet: Callable[[], bool]) -> None:
-        self.rescan = rescan
-        self.quiet = quiet
+    rescan: Callable[[], None]
+    quiet: Callable[[], bool]
 
 
 class Wants:

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
 from runctl_agent.account import Account
+from runctl_agent.contract.spec import Spec
 
 LARGEST = 4 * 1024 * 1024
 """Bytes of an outcome: an environment, which execve(2) bounds by less."""
@@ -166,6 +167,17 @@ def login_env(user: Account, own: Mapping[str, str], *, euid: int | None = None)
     else:
         kept |= {name: own[name] for name in ("LANG", "TZ") if name in own}
     return kept | {"HOME": user.home, "USER": user.name, "LOGNAME": user.name, "SHELL": user.shell}
+
+
+def own_env(spec: Spec, attempt: int, lock_dir: str) -> dict[str, str]:
+    """What every training is told of its run; RUNCTL_RESUME_FROM comes once it is known."""
+    return {
+        "RUNCTL_RUN": spec.run,
+        "RUNCTL_ATTEMPT": str(attempt),
+        "RUNCTL_CHECKPOINT_DIR": spec.checkpoints[0].path,
+        "RUNCTL_LOG_FILE": os.path.join(spec.workdir, spec.training.log_file),
+        "RUNCTL_LOCK_DIR": lock_dir,
+    }
 
 
 AGENTS_OWN = ("NOTIFY_SOCKET", "WATCHDOG_", "RUNCTL_", "STATE_DIRECTORY", "RUNTIME_DIRECTORY", "INVOCATION_ID", "JOURNAL_STREAM")

@@ -48,7 +48,7 @@ def lock_path(state_dir: str, run: str) -> str:
 
 def was_started(state_dir: str, run: str, boot_id: str) -> bool:
     """Whether the command of this run was started in this boot, whatever became of it; also while it is only about to be."""
-    return left_a_word(state_dir, run, boot_id) or _locked(lock_path(state_dir, run))
+    return left_a_word(state_dir, run, boot_id) or locked(lock_path(state_dir, run))
 
 
 def left_a_word(state_dir: str, run: str, boot_id: str) -> bool:
@@ -60,7 +60,8 @@ def left_a_word(state_dir: str, run: str, boot_id: str) -> bool:
     return isinstance(record, ExitRecord) and record.process.boot_id == boot_id
 
 
-def _locked(path: str) -> bool:
+def locked(path: str) -> bool:
+    """Whether somebody holds the lock file at `path` (flock(2)); asking takes it from nobody."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:

@@ -1,8 +1,9 @@
-"""Settings of a run spec that this version of the agent does not carry out: said, so that nobody relies on them."""
+"""Settings of a run spec that this version of the agent does not carry out: said at the launch, and in the state, so that
+nobody relies on them."""
 
 from __future__ import annotations
 
-from runctl_agent.contract.spec import Spec
+from .spec import Spec
 
 KEPT = "the instance is kept: runctl terminate ends it"
 

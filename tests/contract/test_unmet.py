@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from runctl_agent.contract.spec import Limits, Retention, Spec, Watched
-from runctl_agent.life.unmet import unmet
+from runctl_agent.contract.unmet import unmet
 
 PLAIN = Spec("gpt2", "s3://bucket/runs", (Watched("/w"),))
 
