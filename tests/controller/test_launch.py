@@ -197,3 +197,9 @@ def test_a_secret_is_warned_of_and_not_shown(stage: Stage) -> None:
     done = stage.command("launch", "train.py", "--run", stage.run, "--ami", stage.image, "--env", "HF_TOKEN=hunter2")
     assert "HF_TOKEN" in done.stderr
     assert "hunter2" not in done.stdout + done.stderr
+
+
+def test_what_the_agent_does_not_carry_out_is_said_before_anything_is_spent(stage: Stage) -> None:
+    done = stage.command("launch", "train.py", "--ami", stage.image, "--on-finish", "terminate", "--dry-run")
+    assert "on_finish: terminate is not carried out by this version: the instance is kept" in done.stderr
+    assert stage.objects() == []

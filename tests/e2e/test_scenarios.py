@@ -130,6 +130,8 @@ def test_a_run_is_launched_once_and_resumed_once_it_is_lost(operator: Operator) 
     operator.cloud.lose(first)
     lost = operator.wait(code=11)
     assert (lost["outcome"], lost["exit_code"]) == ("gone", None)
+    (row,) = [line for line in operator.command("list").stdout.splitlines() if line.startswith(operator.run)]
+    assert "gone (training)" in row
     assert operator.json("status", operator.run)["state"]["step"] == 2, "what is safe is still known"
 
     second = operator.json("resume", operator.run)["instance"]
