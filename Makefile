@@ -20,7 +20,7 @@ check: $(VENV)/.installed  ## ruff, format, mypy strict on code and tests, the l
 e2e-trainers: $(VENV)/.trainers  ## torch, transformers, Lightning and DCP train on the CPU, and resume
 	$(BIN)/pytest -n 2 -rP --show-capture=stdout tests/e2e/trainers
 
-bench: $(VENV)/.installed  ## from the closed file to the first byte of its upload, by format
+bench: $(VENV)/.bench  ## from the closed file to the first byte of its upload, by format
 	$(BIN)/python -m bench.settle
 
 clean:
@@ -36,6 +36,10 @@ $(VENV)/bin/python:
 
 $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install -q -e '.[dev,demo]'
+	touch $@
+
+$(VENV)/.bench: $(VENV)/.installed
+	$(BIN)/python -m pip install -q -e '.[dev,demo,bench]'
 	touch $@
 
 $(VENV)/.trainers: tests/e2e/trainers/requirements.txt $(VENV)/.installed
