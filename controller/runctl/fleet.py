@@ -97,11 +97,11 @@ def same_life(state: State, machine: Machine) -> bool:
 
 def newest(machines: Iterable[Machine]) -> Machine | None:
     """The one launched last; of two in the same second one that lives, then by id."""
-    return max(machines, key=lambda one: (one.launch_time, one.lives, one.id), default=None)
+    return max(machines, key=_recency, default=None)
 
 
 class Fleet:
-    """What DescribeInstances says of runs, newest first. Whatever is tagged as a run with no possible name is left out."""
+    """What DescribeInstances says of runs, each run's in the order of `newest`. What bears no possible name is left out."""
 
     def __init__(self, ec2: Ec2) -> None:
         self._ec2 = ec2
@@ -121,4 +121,9 @@ class Fleet:
 
 def _sorted(described: Sequence[Mapping[str, Any]]) -> list[Machine]:
     machines = [machine for machine in map(machine_of, described) if RUN_NAME.fullmatch(machine.run)]
-    return sorted(machines, key=lambda one: (-one.launch_time, one.run, one.id))
+    return sorted(sorted(machines, key=_recency, reverse=True), key=lambda one: (-one.launch_time, one.run))
+
+
+def _recency(machine: Machine) -> tuple[int, bool, str]:
+    # LaunchTime has whole seconds: `resume` right after `terminate` launches in the second of the one before it.
+    return machine.launch_time, machine.lives, machine.id
