@@ -11,13 +11,21 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from runctl_agent.errors import BadChecksum, NoSuchUpload, NotFoundError, PreconditionFailed, StoreError, StoreUnavailable
-from runctl_agent.store.objects import ObjectStore, SentPart
+from runctl_agent.store.objects import ObjectStore, SentPart, Source
 
 PART = 5 * 1024 * 1024  # the least that S3 takes for any part but the last
 FIRST = bytes(range(256)) * (PART // 256)
 LAST = b"the last part may be shorter"
 WHOLE = FIRST + LAST
 NO_SUCH_UPLOAD = "0123456789abcdef_0123456789abcdef"
+
+
+def _multipart(store: ObjectStore, key: str, *bodies: bytes) -> str:
+    """The etag of an object made of these parts."""
+    upload = store.create_multipart(key)
+    etags = [store.put_part(key, upload, number, body, zlib.crc32(body)) for number, body in enumerate(bodies, 1)]
+    parts = [SentPart(number, len(body), etag) for number, (body, etag) in enumerate(zip(bodies, etags, strict=True), 1)]
+    return store.complete_multipart(key, upload, parts, zlib.crc32(b"".join(bodies)))
 
 
 class StoreSuite:
@@ -194,6 +202,20 @@ class StoreSuite:
         assert got is not None
         assert got.body == LAST
 
+    def test_a_part_may_be_copied_from_another_object(self, store: ObjectStore, key: str) -> None:
+        source = _multipart(store, f"{key}-before", FIRST, LAST)
+        upload = store.create_multipart(key)
+        copied = store.copy_part(key, upload, 1, Source(f"{key}-before", source, 0, PART))
+        sent = store.put_part(key, upload, 2, b"a new end", zlib.crc32(b"a new end"))
+        assert [(part.number, part.size) for part in store.list_parts(key, upload)] == [(1, PART), (2, 9)]
+        parts = [SentPart(1, PART, copied), SentPart(2, 9, sent)]
+        store.complete_multipart(key, upload, parts, zlib.crc32(FIRST + b"a new end"))
+        got = store.get(key)
+        assert got is not None
+        assert got.body == FIRST + b"a new end"
+        store.delete(f"{key}-before")
+        assert store.get(key) == got, "it is an object of its own"
+
     def test_two_uploads_of_one_key_do_not_mix(self, store: ObjectStore, key: str) -> None:
         one, two = store.create_multipart(key), store.create_multipart(key)
         etag = store.put_part(key, two, 1, b"two", zlib.crc32(b"two"))
@@ -294,3 +316,12 @@ class ExactingStoreSuite(StoreSuite):
             store.complete_multipart(key, upload, sent, zlib.crc32(LAST + FIRST))
         assert store.head(key) is None
         assert list(store.list(key)) == []
+
+    def test_only_what_is_still_there_is_copied(self, store: ObjectStore, key: str) -> None:
+        upload = store.create_multipart(key)
+        with pytest.raises((NotFoundError, PreconditionFailed)):
+            store.copy_part(key, upload, 1, Source(f"{key}-before", '"0123456789abcdef0123456789abcdef"', 0, PART))
+        _multipart(store, f"{key}-before", FIRST, LAST)
+        with pytest.raises(PreconditionFailed):
+            store.copy_part(key, upload, 1, Source(f"{key}-before", '"0123456789abcdef0123456789abcdef"', 0, PART))
+        assert list(store.list_parts(key, upload)) == []

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 
 from hypothesis import settings
 from hypothesis import strategies as st
 
 from runctl_agent.contract.document import LARGEST, LAST_SECOND
+from runctl_agent.contract.files import IDENTITY, ZSTD
 from runctl_agent.contract.keys import LAST_EPOCH, LAST_SEQ, Keys
 from runctl_agent.contract.manifest import Epoch, Latest, Manifest, ManifestFile, Part, Rank
 from runctl_agent.contract.phases import Condition, ConditionName, Phase
@@ -51,25 +53,29 @@ small_ranks = st.builds(Rank, st.booleans(), st.integers(0, 2), st.integers(0, 2
 @st.composite
 def manifest_files(draw: st.DrawFn) -> ManifestFile:
     sizes = draw(st.lists(st.integers(0, 2**40), max_size=3))
+    encoding = draw(
+        st.one_of(st.sampled_from([IDENTITY, ZSTD]) if sizes else st.just(IDENTITY), words.filter(lambda word: word != ZSTD))
+    )
+    stored = st.integers(0, 2**40) if encoding == ZSTD else st.none()
     offsets = [sum(sizes[:n]) for n in range(len(sizes))]
+    size = sum(sizes) if sizes else draw(st.integers(0, 2**45))
     return ManifestFile(
         path=draw(paths),
-        size=sum(sizes) if sizes else draw(st.integers(0, 2**45)),
+        size=size,
         mtime_ns=draw(st.integers(-(2**40), LARGEST)),
         digest=draw(digests),
         crc=draw(st.integers(0, 2**32 - 1)),
         object="data/000001-00000001/" + draw(st.from_regex(r"[A-Za-z0-9%]{1,20}", fullmatch=True)),
-        encoding=draw(words),
-        parts=tuple(Part(offset, size, draw(digests)) for offset, size in zip(offsets, sizes, strict=True)),
+        encoding=encoding,
+        parts=tuple(Part(offset, size, draw(digests), draw(stored)) for offset, size in zip(offsets, sizes, strict=True)),
+        sampled=draw(st.none() | st.floats(0, 1000)),
+        copied=draw(st.integers(0, size)),
     )
 
 
 def _apart(files: list[ManifestFile]) -> tuple[ManifestFile, ...]:
     """Files below directories of their own, so that no two stand in each other's way."""
-    return tuple(
-        ManifestFile(f"{n}/{f.path}", f.size, f.mtime_ns, f.digest, f.crc, f.object, f.encoding, f.parts)
-        for n, f in enumerate(files)
-    )
+    return tuple(replace(f, path=f"{n}/{f.path}") for n, f in enumerate(files))
 
 
 manifests = st.builds(

@@ -184,6 +184,14 @@ def test_two_spellings_of_one_file_name_are_malformed() -> None:
         (changed_file(checksum={"algorithm": "CRC64NVME", "value": "AAAAAA=="}), "files[0].checksum.algorithm: "),
         (changed_file(checksum={"algorithm": "CRC32", "value": "AAAA"}), "files[0].checksum.value: "),
         (changed_file(digest="md5"), "files[0].digest: "),
+        (changed_file(encoding="zstd"), "files[0].parts: a part of a compressed file does not say"),
+        (changed_file(encoding="zstd", parts=[]), "files[0].parts: a part of a compressed file does not say"),
+        (
+            changed_file(parts=[{"offset": 0, "size": 12_582_912, "digest": "blake3:00", "stored": 3}]),
+            "files[0].parts: a part says",
+        ),
+        (changed_file(sampled=-1), "files[0].sampled: "),
+        (changed_file(copied=12_582_913), "files[0].copied: 12582913 bytes were copied of"),
     ],
 )
 def test_the_reason_names_the_place(body: bytes, reason: str) -> None:
@@ -196,6 +204,14 @@ def test_keys_of_a_later_writer_are_ignored() -> None:
     plain = json.loads(changed(colour="blue"))
     plain["files"][0]["flavour"] = ["sour"]
     assert decode_manifest(json.dumps(plain).encode()) == EXAMPLE
+
+
+def test_a_compressed_file_lies_frame_after_frame() -> None:
+    parts = [{**part, "stored": 1000 + n} for n, part in enumerate(json.loads(encode_manifest(EXAMPLE))["files"][0]["parts"])]
+    found = decode_manifest(changed_file(encoding="zstd", parts=parts))
+    assert isinstance(found, Manifest)
+    assert (found.files[0].size, found.files[0].stored) == (12_582_912, 2001)
+    assert EXAMPLE.files[0].stored == 12_582_912
 
 
 def test_the_checksum_stands_as_s3_shows_it() -> None:

@@ -12,7 +12,7 @@ from enum import Enum
 from typing import TypeVar
 
 from runctl_agent.errors import BadChecksum, NoSuchUpload, NotFoundError, PreconditionFailed, StoreError, StoreUnavailable
-from runctl_agent.store.objects import Got, Head, SentPart
+from runctl_agent.store.objects import Got, Head, SentPart, Source
 
 R = TypeVar("R")
 
@@ -170,6 +170,22 @@ class MemoryStore:
             return upload.parts[number].etag
 
         return self._call("put_part", key, lambda: effect(arriving), lambda: effect(_flipped(arriving)))
+
+    def copy_part(self, key: str, upload_id: str, number: int, source: Source) -> str:
+        def effect() -> str:
+            upload = self._upload(key, upload_id)
+            found = self.objects.get(source.key)
+            if found is None:
+                raise NotFoundError(f"copying {source.key}", "no such object")
+            if found.etag != source.etag:
+                raise PreconditionFailed(f"copying {source.key}", "412: it is not the one named")
+            body = found.body[source.offset : source.offset + source.length]
+            if len(body) != source.length:
+                raise StoreError(f"copying {source.key}", "400 InvalidRange")
+            upload.parts[number] = _stored(body)
+            return upload.parts[number].etag
+
+        return self._call("copy_part", key, effect)
 
     def list_parts(self, key: str, upload_id: str) -> Sequence[SentPart]:
         def effect() -> Sequence[SentPart]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from runctl_agent.store.objects import Got, Head, ObjectStore, SentPart
+from runctl_agent.store.objects import Got, Head, ObjectStore, SentPart, Source
 
 
 class Wrapped:
@@ -35,6 +35,9 @@ class Wrapped:
 
     def put_part(self, key: str, upload_id: str, number: int, body: bytes | memoryview, crc: int) -> str:
         return self.inner.put_part(key, upload_id, number, body, crc)
+
+    def copy_part(self, key: str, upload_id: str, number: int, source: Source) -> str:
+        return self.inner.copy_part(key, upload_id, number, source)
 
     def list_parts(self, key: str, upload_id: str) -> Sequence[SentPart]:
         return self.inner.list_parts(key, upload_id)

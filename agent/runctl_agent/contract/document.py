@@ -124,6 +124,13 @@ def instant(value: object) -> float:
     return at
 
 
+def ratio(value: object) -> float:
+    at = number(value)
+    if not 0 <= at <= LARGEST:
+        raise Wrong(f"{show(value)} is not a ratio")
+    return at
+
+
 def optional(read: Reader[T]) -> Reader[T | None]:
     return lambda value: None if value is None else read(value)
 

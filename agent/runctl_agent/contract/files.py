@@ -7,22 +7,34 @@ import binascii
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .document import LARGEST, Fields, Wrong, array, between, count, show, text
+from .document import LARGEST, Fields, Wrong, array, between, count, optional, ratio, show, text
 from .names import digest, file_bytes, object_key, relative_path, word
+
+IDENTITY = "identity"
+ZSTD = "zstd"
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part of a file's content: offset and size in bytes, `digest` as `blake3:<hex>`."""
+    """One part of a file's content: offset and size in bytes, `digest` as `blake3:<hex>`.
+
+    `stored`: bytes that it takes in a compressed object: its frame, and what fills up after it. None where the object is
+    the content itself.
+    """
 
     offset: int
     size: int
     digest: str
+    stored: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ManifestFile:
-    """One file. `path` is relative to the checkpoint, `object` to `<destination>/<run>/`; `crc` is the object's CRC-32."""
+    """One file. `path` is relative to the checkpoint, `object` to `<destination>/<run>/`; `crc` is the object's CRC-32.
+
+    `sampled`: the ratio that compression was found to reach, where it was declined for it; `copied`: bytes of the object
+    that were copied inside S3 from an earlier one instead of being sent.
+    """
 
     path: str
     size: int
@@ -30,12 +42,19 @@ class ManifestFile:
     digest: str  # blake3:<hex> of the content; blake3-parts:<hex> of the parts' digests where there are several parts
     crc: int
     object: str
-    encoding: str = "identity"
+    encoding: str = IDENTITY
     parts: tuple[Part, ...] = ()
+    sampled: float | None = None
+    copied: int = 0
+
+    @property
+    def stored(self) -> int:
+        """Bytes of the object."""
+        return sum(part.stored or 0 for part in self.parts) if self.encoding == ZSTD else self.size
 
 
 def plain_file(file: ManifestFile) -> dict[str, object]:
-    return {
+    plain: dict[str, object] = {
         "path": file.path,
         "size": file.size,
         "mtime": file.mtime_ns,
@@ -43,8 +62,18 @@ def plain_file(file: ManifestFile) -> dict[str, object]:
         "checksum": {"algorithm": "CRC32", "value": encode_crc(file.crc)},
         "object": file.object,
         "encoding": file.encoding,
-        "parts": [{"offset": part.offset, "size": part.size, "digest": part.digest} for part in file.parts],
+        "parts": [_plain_part(part) for part in file.parts],
     }
+    if file.sampled is not None:
+        plain["sampled"] = file.sampled
+    if file.copied:
+        plain["copied"] = file.copied
+    return plain
+
+
+def _plain_part(part: Part) -> dict[str, object]:
+    plain: dict[str, object] = {"offset": part.offset, "size": part.size, "digest": part.digest}
+    return plain if part.stored is None else {**plain, "stored": part.stored}
 
 
 def read_file(value: object) -> ManifestFile:
@@ -58,8 +87,11 @@ def read_file(value: object) -> ManifestFile:
         object=fields.need("object", object_key),
         encoding=fields.get("encoding", word, "identity"),
         parts=fields.get("parts", array(_part), ()),
+        sampled=fields.get("sampled", optional(ratio), None),
+        copied=fields.get("copied", count, 0),
     )
     _cover(file)
+    _stored(file)
     return file
 
 
@@ -105,7 +137,12 @@ def _checksum(value: object) -> int:
 
 def _part(value: object) -> Part:
     fields = Fields(value)
-    return Part(fields.need("offset", count), fields.need("size", count), fields.need("digest", digest))
+    return Part(
+        offset=fields.need("offset", count),
+        size=fields.need("size", count),
+        digest=fields.need("digest", digest),
+        stored=fields.get("stored", optional(count), None),
+    )
 
 
 def _cover(file: ManifestFile) -> None:
@@ -119,3 +156,17 @@ def _cover(file: ManifestFile) -> None:
         end += part.size
     if end != file.size:
         raise Wrong(f"the parts end at {end}, the file at {file.size}", "parts")
+
+
+def _stored(file: ManifestFile) -> None:
+    """Raises Wrong unless a compressed file says of every part what it takes in the object, and no other does.
+
+    What is not known to this version may lie in any way: it is not restored.
+    """
+    listed = [part.stored is not None for part in file.parts]
+    if file.encoding == ZSTD and not (listed and all(listed)):
+        raise Wrong("a part of a compressed file does not say what it takes in the object", "parts")
+    if file.encoding == IDENTITY and any(listed):
+        raise Wrong("a part says what it takes in a compressed object, and the object is not compressed", "parts")
+    if file.copied > file.size:
+        raise Wrong(f"{file.copied} bytes were copied of {file.size}", "copied")

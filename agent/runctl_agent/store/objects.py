@@ -36,6 +36,16 @@ class SentPart:
     etag: str
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Bytes of an object in the same bucket: `length` of them from `offset`, while its etag is `etag`."""
+
+    key: str
+    etag: str
+    offset: int
+    length: int
+
+
 class ObjectStore(Protocol):
     def put(
         self,
@@ -69,6 +79,12 @@ class ObjectStore(Protocol):
 
     def put_part(self, key: str, upload_id: str, number: int, body: bytes | memoryview, crc: int) -> str:
         """Send part `number` (1 to 10,000) and return its etag. Raises BadChecksum, NoSuchUpload."""
+
+    def copy_part(self, key: str, upload_id: str, number: int, source: Source) -> str:
+        """Make part `number` of bytes that the bucket has already; returns its etag.
+
+        Raises NotFoundError, PreconditionFailed (the source is another object now), NoSuchUpload.
+        """
 
     def list_parts(self, key: str, upload_id: str) -> Sequence[SentPart]:
         """Every part the store has, by number. Raises NoSuchUpload."""

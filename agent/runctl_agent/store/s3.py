@@ -20,7 +20,7 @@ from botocore.exceptions import ClientError
 from runctl_agent.errors import NoSuchUpload, NotFoundError, StoreUnavailable
 
 from .body import body_of
-from .objects import Got, Head, SentPart
+from .objects import Got, Head, SentPart, Source
 from .refusals import FOREIGN, Call, translated
 
 if TYPE_CHECKING:
@@ -193,6 +193,19 @@ class S3Store:
                 Body=body_of(body),
                 ChecksumCRC32=_encoded(crc),
             )["ETag"]
+
+    def copy_part(self, key: str, upload_id: str, number: int, source: Source) -> str:
+        with self._call("UploadPartCopy", key, conditional=True):
+            answer = self._client.upload_part_copy(
+                Bucket=self.bucket,
+                Key=key,
+                UploadId=upload_id,
+                PartNumber=number,
+                CopySource={"Bucket": self.bucket, "Key": source.key},
+                CopySourceIfMatch=source.etag,
+                CopySourceRange=f"bytes={source.offset}-{source.offset + source.length - 1}",
+            )
+            return answer["CopyPartResult"]["ETag"]
 
     def list_parts(self, key: str, upload_id: str) -> Sequence[SentPart]:
         parts: list[SentPart] = []
