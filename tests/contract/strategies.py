@@ -57,6 +57,7 @@ def manifest_files(draw: st.DrawFn) -> ManifestFile:
         st.one_of(st.sampled_from([IDENTITY, ZSTD]) if sizes else st.just(IDENTITY), words.filter(lambda word: word != ZSTD))
     )
     stored = st.integers(0, 2**40) if encoding == ZSTD else st.none()
+    crcs = st.integers(0, 2**32 - 1) if encoding == ZSTD else st.none()
     offsets = [sum(sizes[:n]) for n in range(len(sizes))]
     size = sum(sizes) if sizes else draw(st.integers(0, 2**45))
     return ManifestFile(
@@ -67,7 +68,9 @@ def manifest_files(draw: st.DrawFn) -> ManifestFile:
         crc=draw(st.integers(0, 2**32 - 1)),
         object="data/000001-00000001/" + draw(st.from_regex(r"[A-Za-z0-9%]{1,20}", fullmatch=True)),
         encoding=encoding,
-        parts=tuple(Part(offset, size, draw(digests), draw(stored)) for offset, size in zip(offsets, sizes, strict=True)),
+        parts=tuple(
+            Part(offset, size, draw(digests), draw(stored), draw(crcs)) for offset, size in zip(offsets, sizes, strict=True)
+        ),
         sampled=draw(st.none() | st.floats(0, 1000)),
         copied=draw(st.integers(0, size)),
     )

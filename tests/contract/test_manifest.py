@@ -207,7 +207,10 @@ def test_keys_of_a_later_writer_are_ignored() -> None:
 
 
 def test_a_compressed_file_lies_frame_after_frame() -> None:
-    parts = [{**part, "stored": 1000 + n} for n, part in enumerate(json.loads(encode_manifest(EXAMPLE))["files"][0]["parts"])]
+    parts = [
+        {**part, "stored": 1000 + n, "crc": "QU+jOQ=="}
+        for n, part in enumerate(json.loads(encode_manifest(EXAMPLE))["files"][0]["parts"])
+    ]
     found = decode_manifest(changed_file(encoding="zstd", parts=parts))
     assert isinstance(found, Manifest)
     assert (found.files[0].size, found.files[0].stored) == (12_582_912, 2001)

@@ -18,14 +18,15 @@ ZSTD = "zstd"
 class Part:
     """One part of a file's content: offset and size in bytes, `digest` as `blake3:<hex>`.
 
-    `stored`: bytes that it takes in a compressed object: its frame, and what fills up after it. None where the object is
-    the content itself.
+    `stored`: bytes that it takes in a compressed object, its frame and what fills up after it; `crc`: their CRC-32. Both
+    None where the object is the content itself.
     """
 
     offset: int
     size: int
     digest: str
     stored: int | None = None
+    crc: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,11 @@ def plain_file(file: ManifestFile) -> dict[str, object]:
 
 def _plain_part(part: Part) -> dict[str, object]:
     plain: dict[str, object] = {"offset": part.offset, "size": part.size, "digest": part.digest}
-    return plain if part.stored is None else {**plain, "stored": part.stored}
+    if part.stored is not None:
+        plain["stored"] = part.stored
+    if part.crc is not None:
+        plain["crc"] = encode_crc(part.crc)
+    return plain
 
 
 def read_file(value: object) -> ManifestFile:
@@ -142,6 +147,7 @@ def _part(value: object) -> Part:
         size=fields.need("size", count),
         digest=fields.need("digest", digest),
         stored=fields.get("stored", optional(count), None),
+        crc=fields.get("crc", optional(read_crc), None),
     )
 
 
@@ -163,10 +169,10 @@ def _stored(file: ManifestFile) -> None:
 
     What is not known to this version may lie in any way: it is not restored.
     """
-    listed = [part.stored is not None for part in file.parts]
-    if file.encoding == ZSTD and not (listed and all(listed)):
+    full = [part.stored is not None and part.crc is not None for part in file.parts]
+    if file.encoding == ZSTD and not (full and all(full)):
         raise Wrong("a part of a compressed file does not say what it takes in the object", "parts")
-    if file.encoding == IDENTITY and any(listed):
+    if file.encoding == IDENTITY and any(part.stored is not None or part.crc is not None for part in file.parts):
         raise Wrong("a part says what it takes in a compressed object, and the object is not compressed", "parts")
     if file.copied > file.size:
         raise Wrong(f"{file.copied} bytes were copied of {file.size}", "copied")
