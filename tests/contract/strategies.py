@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from runctl_agent.contract.document import LARGEST, LAST_SECOND
 from runctl_agent.contract.files import IDENTITY, ZSTD
-from runctl_agent.contract.keys import LAST_EPOCH, LAST_SEQ, Keys
+from runctl_agent.contract.gc import Gc, Pin
+from runctl_agent.contract.keys import LAST_EPOCH, LAST_SEQ, Keys, snapshot
 from runctl_agent.contract.manifest import Epoch, Latest, Manifest, ManifestFile, Part, Rank
 from runctl_agent.contract.phases import Condition, ConditionName, Phase
 from runctl_agent.contract.spec import Limits, Publish, Recover, Retention, Spec, Staging, Training, Watched
@@ -114,6 +115,19 @@ def latests(draw: st.DrawFn) -> Latest:
 epoch_documents = st.builds(
     Epoch, epoch=epochs, nonce=nonces, instance=labels, boot_id=labels, attempts_without_progress=counts, since=instants
 )
+
+snapshots = st.builds(snapshot, epochs, seqs)
+near_snapshots = st.builds(snapshot, st.integers(0, 2), st.integers(0, 9))
+
+
+@st.composite
+def gc_documents(draw: st.DrawFn) -> Gc:
+    names = draw(st.lists(snapshots | near_snapshots, max_size=12, unique=True))
+    left = draw(st.lists(st.sampled_from(names), unique=True)) if names else []
+    return Gc(draw(epochs), Gc().condemning(names), frozenset(left), draw(nonces))
+
+
+pins = st.builds(Pin, epoch=epochs, seq=seqs, names=st.frozensets(snapshots, max_size=4), rank=st.none() | ranks, nonce=nonces)
 
 conditions = st.lists(
     st.builds(Condition, st.sampled_from(ConditionName), times, messages), unique_by=lambda condition: condition.name, max_size=8

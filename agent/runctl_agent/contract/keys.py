@@ -21,6 +21,9 @@ _ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+")
 _PREFIX = re.compile(r"[A-Za-z0-9!_.*'()=+@:,~/-]*")
 _LONGEST_PREFIX = 512
 _MANIFEST = re.compile(r"(?:.*/)?manifests/([0-9]{6})-([0-9]{8})-([^/]+)\.json", re.DOTALL)
+_PIN = re.compile(r"(?:.*/)?pins/([0-9]{6})-([0-9]{8})\.json", re.DOTALL)
+_SNAPSHOT = re.compile(r"([0-9]{6})-([0-9]{8})")
+_OBJECT = re.compile(r"data/([0-9]{6}-[0-9]{8})/.+", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +151,40 @@ def parse_manifest_key(key: str) -> tuple[int, int, str] | Malformed:
     if found is None:
         return Malformed(f"{show(key)} is not manifests/<epoch>-<seq>-<checkpoint>.json")
     return int(found[1]), int(found[2]), found[3]
+
+
+def parse_pin_key(key: str) -> tuple[int, int] | Malformed:
+    """(epoch, seq) of a whole or a relative key."""
+    found = _PIN.fullmatch(key)
+    return Malformed(f"{show(key)} is not pins/<epoch>-<seq>.json") if found is None else (int(found[1]), int(found[2]))
+
+
+def snapshot(epoch: int, seq: int) -> str:
+    """How a checkpoint is named where its data prefix is meant: `<epoch>-<seq>`, which nothing else of the run bears."""
+    return _pair(epoch, seq)
+
+
+def read_snapshot(value: object) -> str:
+    """What `snapshot` gives. Raises Wrong."""
+    if not isinstance(value, str) or not _SNAPSHOT.fullmatch(value):
+        raise Wrong(f"{show(value)} is not <epoch, 6 digits>-<seq, 8 digits>")
+    return value
+
+
+def parse_snapshot(name: str) -> tuple[int, int]:
+    """(epoch, seq). Raises ValueError."""
+    epoch, seq = read_snapshot(name).split("-")
+    return int(epoch), int(seq)
+
+
+def snapshot_of(relative: str) -> str | None:
+    """The checkpoint whose data a relative object key belongs to; None where it lies elsewhere.
+
+    >>> snapshot_of("data/000001-00000007/a/b"), snapshot_of("data/1-7/a"), snapshot_of("manifests/000001-00000007-a.json")
+    ('000001-00000007', None, None)
+    """
+    found = _OBJECT.fullmatch(relative)
+    return None if found is None else found[1]
 
 
 def _encoded(name: str, safe: str = "") -> str:

@@ -197,7 +197,7 @@ def _manifest(fields: Fields) -> Manifest:
         seq=fields.need("seq", _seq_number),
         checkpoint=fields.need("checkpoint", component),
         step=fields.need("step", count),
-        rank=fields.need("rank", _rank),
+        rank=fields.need("rank", read_rank),
         kind=fields.need("kind", word),
         complete=fields.need("complete", boolean),
         created=fields.need("created", instant),
@@ -220,7 +220,7 @@ def _latest(fields: Fields) -> Latest:
         manifest=fields.need("manifest", optional(_manifest_key)),
         checkpoint=fields.need("checkpoint", optional(component)),
         step=fields.need("step", optional(count)),
-        rank=fields.need("rank", optional(_rank)),
+        rank=fields.need("rank", optional(read_rank)),
         fence=fields.need("fence", _epoch_number),
         nonce=fields.get("nonce", nonce, ""),
     )
@@ -242,7 +242,7 @@ def _epoch(fields: Fields) -> Epoch:
     )
 
 
-def _rank(value: object) -> Rank:
+def read_rank(value: object) -> Rank:
     if not isinstance(value, list) or len(value) != len(Rank._fields):
         raise Wrong(f"expected a list of [weights, epoch, step, seq], not {show(value)}")
     weights, epoch, step, seq = value

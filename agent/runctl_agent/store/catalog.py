@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from runctl_agent.contract.keys import Keys, parse_manifest_key
+from runctl_agent.contract.keys import Keys, parse_manifest_key, snapshot
 from runctl_agent.contract.malformed import Malformed
 from runctl_agent.contract.manifest import Manifest, ManifestFile, Order, decode_manifest, order
 from runctl_agent.runtime import Runtime, run_pool
 
+from .gc import SeenGc, read_gc
 from .objects import ObjectStore
 from .retry import patiently
 
@@ -31,10 +32,14 @@ class Ranked:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """All manifests, highest rank first, and the (relative key, reason) of those that can't be read."""
+    """All manifests that are not condemned, highest rank first, and the (relative key, reason) of those that can't be read.
+
+    `condemned`: relative keys of manifests that retention has yet to delete. Where `gc.json` can't be read, nothing is.
+    """
 
     ranked: tuple[Ranked, ...]
     malformed: tuple[tuple[str, str], ...]
+    condemned: tuple[str, ...] = ()
 
 
 class Catalog:
@@ -47,10 +52,13 @@ class Catalog:
         self._read: dict[str, Manifest] = {}
 
     def listing(self, also: Iterable[str] = ()) -> Listing:
-        """Every manifest that is listed, and those of the relative keys `also` that exist."""
+        """Every manifest that is listed, and those of the relative keys `also` that exist; but what is condemned is not read."""
         found = patiently(self._runtime, lambda: list(self._store.list(self._keys.manifests)))
-        relative = sorted({self._keys.relative(key) for key in found} | set(also))
-        malformed: dict[str, str] = {}
+        seen = read_gc(self._store, self._keys, self._runtime)
+        malformed: dict[str, str] = {self._keys.relative(self._keys.gc): seen.damage} if seen.damage else {}
+        everything = sorted({self._keys.relative(key) for key in found} | set(also))
+        gone = {key for key in everything if is_condemned(seen, key)}
+        relative = [key for key in everything if key not in gone]
         run_pool(
             self._runtime,
             "manifests",
@@ -60,7 +68,7 @@ class Catalog:
         )
         ranked = [Ranked(key, self._read[key]) for key in relative if key in self._read]
         ranked.sort(key=lambda one: one.order, reverse=True)
-        return Listing(tuple(ranked), tuple(sorted(malformed.items())))
+        return Listing(tuple(ranked), tuple(sorted(malformed.items())), tuple(sorted(gone)))
 
     def _load(self, relative: str, malformed: dict[str, str]) -> None:
         got = patiently(self._runtime, lambda: self._store.get(self._keys.absolute(relative)))
@@ -92,6 +100,12 @@ class Catalog:
         if head.crc is not None and head.crc != file.crc:
             return f"{file.object} has the CRC-32 {head.crc:08x}, not {file.crc:08x}"
         return ""
+
+
+def is_condemned(seen: SeenGc, relative: str) -> bool:
+    """Whether the manifest of this key is."""
+    place = parse_manifest_key(relative)
+    return not isinstance(place, Malformed) and seen.gc.condemns(snapshot(*place[:2]))
 
 
 def read_manifest(keys: Keys, relative: str, body: bytes) -> Manifest | Malformed:
