@@ -28,6 +28,11 @@ def _multipart(store: ObjectStore, key: str, *bodies: bytes) -> str:
     return store.complete_multipart(key, upload, parts, zlib.crc32(b"".join(bodies)))
 
 
+def whole(store: ObjectStore, key: str, offset: int, length: int, size: int = 2) -> list[bytes]:
+    with store.open_range(key, offset, length) as body:
+        return list(iter(lambda: body.read(size), b""))
+
+
 class StoreSuite:
     @pytest.fixture
     def store(self) -> ObjectStore:
@@ -86,6 +91,8 @@ class StoreSuite:
             store.get_range(key, 0, 1)
         with pytest.raises(NotFoundError):
             store.get_range(key, 0, 0)
+        with pytest.raises(NotFoundError), store.open_range(key, 0, 1):
+            pass
 
     def test_a_range_is_exactly_what_was_asked_for(self, store: ObjectStore, key: str) -> None:
         store.put(key, b"0123456789")
@@ -98,6 +105,25 @@ class StoreSuite:
         store.put(key, b"0123456789")
         with pytest.raises(StoreUnavailable):
             store.get_range(key, offset, length)
+        with pytest.raises(StoreUnavailable):
+            whole(store, key, offset, length)
+
+    def test_a_range_is_read_in_pieces_as_it_arrives(self, store: ObjectStore, key: str) -> None:
+        store.put(key, FIRST)
+        offset, length = 70_001, PART - 100_000
+        pieces = whole(store, key, offset, length, 1_000_003)
+        assert b"".join(pieces) == FIRST[offset : offset + length]
+        assert max(map(len, pieces)) <= 1_000_003
+        with store.open_range(key, 0, 10) as body:
+            assert body.read(10) == FIRST[:10]
+            assert body.read(10) == b""
+
+    def test_a_range_that_is_left_before_its_end_spoils_no_later_call(self, store: ObjectStore, key: str) -> None:
+        store.put(key, FIRST)
+        for offset in (0, 1):
+            with store.open_range(key, offset, PART - 1) as body:
+                assert FIRST[offset:].startswith(body.read(100))
+        assert store.get_range(key, 3, 4) == FIRST[3:7]
 
     def test_a_deleted_object_is_gone_and_may_be_deleted_again(self, store: ObjectStore, key: str) -> None:
         store.put(key, b"hello")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeVar
@@ -131,14 +132,16 @@ class MemoryStore:
 
     def get_range(self, key: str, offset: int, length: int) -> bytes:
         def effect() -> bytes:
-            if key not in self.objects:
-                raise NotFoundError(f"reading {key}", "no such object")
-            body = self.objects[key].body[offset : offset + length]
-            if len(body) != length:
-                raise StoreUnavailable(f"reading {key}", f"{len(body)} of {length} bytes")
-            return body
+            return self._range(key, offset, length)
 
         return self._call("get_range", key, effect, lambda: _flipped(effect()))
+
+    @contextmanager
+    def open_range(self, key: str, offset: int, length: int) -> Iterator[io.BytesIO]:
+        def effect() -> bytes:
+            return self._range(key, offset, length)
+
+        yield io.BytesIO(self._call("open_range", key, effect, lambda: _flipped(effect())))
 
     def head(self, key: str) -> Head | None:
         def effect() -> Head | None:
@@ -214,6 +217,14 @@ class MemoryStore:
         self._call("delete", key, lambda: self.objects.pop(key, None))
 
     # --- inside ---
+
+    def _range(self, key: str, offset: int, length: int) -> bytes:
+        if key not in self.objects:
+            raise NotFoundError(f"reading {key}", "no such object")
+        body = self.objects[key].body[offset : offset + length]
+        if len(body) != length:
+            raise StoreUnavailable(f"reading {key}", f"{len(body)} of {length} bytes")
+        return body
 
     def _upload(self, key: str, upload_id: str) -> StoredUpload:
         upload = self.uploads.get(upload_id)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 
-from runctl_agent.store.objects import Got, Head, ObjectStore, SentPart, Source
+from runctl_agent.store.objects import Body, Got, Head, ObjectStore, SentPart, Source
 
 
 class Wrapped:
@@ -23,6 +24,9 @@ class Wrapped:
 
     def get_range(self, key: str, offset: int, length: int) -> bytes:
         return self.inner.get_range(key, offset, length)
+
+    def open_range(self, key: str, offset: int, length: int) -> AbstractContextManager[Body]:
+        return self.inner.open_range(key, offset, length)
 
     def head(self, key: str) -> Head | None:
         return self.inner.head(key)

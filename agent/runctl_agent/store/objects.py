@@ -8,6 +8,7 @@ Every method may raise `StoreUnavailable` (also when only the answer was lost) a
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -46,6 +47,13 @@ class Source:
     length: int
 
 
+class Body(Protocol):
+    """Bytes of a range as they arrive, in order."""
+
+    def read(self, size: int) -> bytes:
+        """At most `size` of those that are left, none only where none are. Raises StoreUnavailable if they end too early."""
+
+
 class ObjectStore(Protocol):
     def put(
         self,
@@ -67,6 +75,9 @@ class ObjectStore(Protocol):
 
     def get_range(self, key: str, offset: int, length: int) -> bytes:
         """Exactly `length` bytes from `offset`. Raises NotFoundError (no such object), StoreUnavailable (short answer)."""
+
+    def open_range(self, key: str, offset: int, length: int) -> AbstractContextManager[Body]:
+        """The same, of any length from 1, without holding it in memory. May be left before its end."""
 
     def head(self, key: str) -> Head | None:
         """None if it does not exist."""

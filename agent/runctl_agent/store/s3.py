@@ -21,11 +21,12 @@ from runctl_agent.errors import NoSuchUpload, NotFoundError, StoreUnavailable
 
 from .body import body_of
 from .objects import Got, Head, SentPart, Source
+from .ranged import RangedBody, short
 from .refusals import FOREIGN, Call, translated
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, GetObjectOutputTypeDef
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
 
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 60.0
@@ -142,26 +143,24 @@ class S3Store:
     def get_range(self, key: str, offset: int, length: int) -> bytes:
         if length == 0:
             return self._nothing_of(key)
+        with self.open_range(key, offset, length) as body:
+            return b"".join(iter(lambda: body.read(length), b""))
+
+    @contextmanager
+    def open_range(self, key: str, offset: int, length: int) -> Iterator[RangedBody]:
+        call = self._described("GetObject", key)
         with self._call("GetObject", key):
             answer = self._client.get_object(Bucket=self.bucket, Key=key, Range=f"bytes={offset}-{offset + length - 1}")
-            return self._exactly(answer, key, offset, length)
+        with closing(answer["Body"]) as body:
+            if answer["ContentLength"] != length:
+                raise short(call, f"{answer['ContentLength']} bytes came instead of the {length} from byte {offset}")
+            yield RangedBody(body, length, call)
 
     def _nothing_of(self, key: str) -> bytes:
         """S3 has no empty range: only whether the object is there can be asked."""
         if self.head(key) is None:
             raise NotFoundError(f"GetObject s3://{self.bucket}/{key}", "there is no such object")
         return b""
-
-    def _exactly(self, answer: GetObjectOutputTypeDef, key: str, offset: int, length: int) -> bytes:
-        with closing(answer["Body"]) as body:
-            data = body.read() if answer["ContentLength"] == length else b""
-        if len(data) != length:
-            raise StoreUnavailable(
-                f"GetObject s3://{self.bucket}/{key}",
-                f"{answer['ContentLength']} bytes came instead of the {length} from byte {offset}",
-                "nothing to do: it is tried again",
-            )
-        return data
 
     def head(self, key: str) -> Head | None:
         try:
@@ -243,8 +242,10 @@ class S3Store:
         try:
             yield
         except FOREIGN as error:
-            call = Call(operation, self.bucket, key, self.region, self._client.meta.endpoint_url, conditional)
-            raise translated(error, call) from error
+            raise translated(error, self._described(operation, key, conditional=conditional)) from error
+
+    def _described(self, operation: str, key: str, *, conditional: bool = False) -> Call:
+        return Call(operation, self.bucket, key, self.region, self._client.meta.endpoint_url, conditional)
 
 
 def _options(crc: int | None, if_absent: bool, if_match: str | None) -> _PutOptions:
