@@ -55,6 +55,7 @@ class Gatherer:
         self._ended = False
         self._ending = False
         self._adopting = False
+        self._passing = False
         self.held = False
         self.backlog: tuple[tuple[str, str, str], ...] = ()
         self.recovered = runtime.event()
@@ -105,7 +106,7 @@ class Gatherer:
     @property
     def journaled(self) -> bool:
         """What was finished when it was read last is in the journal, but for what has a problem of its own."""
-        waits = self._ending or self._forgotten or self._whole or self._dirty
+        waits = self._ending or self._forgotten or self._whole or self._dirty or self._passing
         return not waits and self._all_troubled(self._intake.owed())
 
     @property
@@ -232,6 +233,7 @@ class Gatherer:
     def _set_backlog(self) -> None:
         """What is on disk and not in the journal; what an epoch taken now finds there."""
         self.backlog = (*self._settler.unfinished(), *self._intake.owed())
+        self._passing = self._settler.passing()
 
     def _stage(self) -> None:
         owed = {(root, name) for root, name, _ in self._intake.owed()}

@@ -49,11 +49,11 @@ class Bench:
     locks: Locks
     gatherer: Gatherer
 
-    def save(self, name: str, body: object = None) -> Path:
+    def save(self, name: str, body: object = None, *, ago: float = 60.0) -> Path:
         """A whole pickle, finished a minute ago."""
         path = self.root / name
         path.write_bytes(pickle.dumps(body or name))
-        seconds = self.runtime.now() - 60
+        seconds = self.runtime.now() - ago
         os.utime(path, (seconds, seconds))
         return path
 
@@ -90,6 +90,17 @@ def test_what_is_finished_is_journaled_and_then_it_is_quiet(bench: Bench) -> Non
     bench.turns()
     assert bench.pending() == ["a.pt"]
     assert bench.gatherer.quiet
+
+
+def test_what_waits_for_its_identity_to_be_believed_is_not_journaled_yet(bench: Bench) -> None:
+    """A flush that is asked a moment after a save has to wait for it."""
+    bench.save("a.pt", ago=0.004)
+    bench.save("b.pt", ago=0.003)
+    bench.gatherer.recover()
+    assert not bench.gatherer.journaled
+    bench.turns(2)
+    assert bench.gatherer.journaled
+    assert bench.pending() == ["a.pt", "b.pt"]
 
 
 def test_what_a_sender_drops_is_not_quiet_until_it_is_read_and_staged_again(bench: Bench) -> None:

@@ -299,6 +299,142 @@ def test_order_of_finishing(settler: Settler) -> None:
     assert names(settler.finished(at(0))) == ["d.pt", "b.pt", "c.pt", "a.pt"]
 
 
+def test_in_one_tick_of_the_clock_by_step(settler: Settler) -> None:
+    """Ten checkpoints within the 4 ms in which many file systems' clocks stand still."""
+    for step in (10, 9, 1, 2):
+        settler.observe(look(f"step_{step}.pt", file(f"step_{step}.pt")), at(0))
+    assert [f.step for f in settler.finished(at(0))] == [1, 2, 9, 10]
+
+
+# --- nobody is overtaken while waiting for a moment only ---
+
+
+def young(name: str, mtime: float = 0.0, **given: Any) -> Reading:
+    return look(name, file(name, mtime, **given))
+
+
+def test_what_waits_for_the_granularity_is_not_overtaken(settler: Settler) -> None:
+    """The reader was held up between the two looks: the older file was read when it was young."""
+    settler.observe(young("first.pt", 0.000), at(0.009))
+    settler.observe(young("second.pt", 0.001), at(0.014))
+    assert settler.finished(at(0.014)) == []
+    assert settler.passing()
+    due = settler.next_look(at(0.014))
+    assert due == pytest.approx(1000.011, abs=0.002)
+    assert settler.due(at(0.015)) == [(ROOT, "first.pt")], "the other is finished"
+    settler.observe(young("first.pt", 0.000), at(0.015))
+    assert names(settler.finished(at(0.015))) == ["first.pt", "second.pt"]
+    assert not settler.passing()
+
+
+def test_a_directory_that_waits_for_the_granularity_is_not_overtaken_either(settler: Settler) -> None:
+    files = (file("trainer_state.json", 0.0), file("model.safetensors", -1.0))
+    tree = look("checkpoint-1", *files, kind=Kind.HUGGINGFACE)
+    settler.observe(tree, at(0.009))
+    settler.observe(young("last.pt", 0.001), at(0.014))
+    assert settler.finished(at(0.014)) == []
+    settler.observe(tree, at(0.015))
+    assert names(settler.finished(at(0.015))) == ["checkpoint-1", "last.pt"]
+
+
+def test_a_close_that_is_not_counted_out_yet_is_not_overtaken(settler: Settler) -> None:
+    settler.hint(Change(ROOT, "first.pt", Hinted.CLOSED), at(0.02))
+    settler.observe(young("first.pt", writer=Writer.OPEN), at(0.02))
+    settler.observe(young("second.pt", 0.001), at(0.02))
+    assert settler.finished(at(0.02)) == []
+    settler.observe(young("first.pt"), at(0.03))
+    assert names(settler.finished(at(0.03))) == ["first.pt", "second.pt"]
+
+
+def test_what_was_written_before_it_does_not_wait_for_it(settler: Settler) -> None:
+    settler.observe(young("younger.pt", 0.005), at(0.012))
+    settler.observe(young("older.pt", 0.001), at(0.014))
+    assert names(settler.finished(at(0.014))) == ["older.pt"]
+
+
+def test_another_root_does_not_wait_for_it(settler: Settler) -> None:
+    settler.observe(young("first.pt", 0.000), at(0.009))
+    settler.observe(replace(young("second.pt", 0.001), root="/data/other"), at(0.014))
+    assert names(settler.finished(at(0.014))) == ["second.pt"]
+
+
+@pytest.mark.parametrize(
+    ("given", "closed"),
+    [
+        ({"writer": Writer.OPEN}, False),
+        ({"proof": Proof.UNKNOWN}, True),
+        ({"proof": Proof.BROKEN}, True),
+        ({"holes": True}, True),
+    ],
+)
+def test_what_waits_for_more_than_a_moment_holds_nothing_back(settler: Settler, given: dict[str, Any], closed: bool) -> None:
+    if closed:
+        settler.hint(Change(ROOT, "first.pt", Hinted.CLOSED), at(0.009))
+    settler.observe(young("first.pt", **given), at(0.009))
+    settler.observe(young("second.pt", 0.001), at(0.014))
+    assert names(settler.finished(at(0.014))) == ["second.pt"]
+    assert not settler.passing()
+
+
+def test_a_writer_that_stays_after_a_close_holds_others_back_for_a_moment_only(settler: Settler) -> None:
+    settler.hint(Change(ROOT, "first.pt", Hinted.CLOSED), at(0))
+    settler.observe(young("second.pt", 0.001), at(0.02))
+    now, looks = 0.0, 0
+    while not settler.finished(at(now)):
+        settler.observe(young("first.pt", writer=Writer.OPEN), at(now))
+        due = settler.next_look(at(now))
+        assert due is not None
+        now, looks = due - 1000, looks + 1
+    assert (now, looks) < (0.2, 6)
+
+
+def test_a_file_written_again_and_again_holds_nothing_back_for_longer_than_the_granularity(settler: Settler) -> None:
+    settler.observe(young("busy.pt", 0.000), at(0.009))
+    settler.observe(young("second.pt", 0.001), at(0.014))
+    assert settler.finished(at(0.014)) == []
+    settler.observe(young("busy.pt", 0.014), at(0.015))
+    assert names(settler.finished(at(0.015))) == ["second.pt"]
+
+
+def test_a_look_that_fails_holds_nothing_back(settler: Settler) -> None:
+    settler.observe(young("unreadable.pt", 0.000), at(0.009))
+    settler.observe(young("second.pt", 0.001), at(0.014))
+    assert settler.due(at(0.015)) == [(ROOT, "unreadable.pt")]
+    assert names(settler.finished(at(0.015))) == ["second.pt"]
+    assert not settler.passing()
+
+
+def test_one_that_goes_holds_nothing_back(settler: Settler) -> None:
+    settler.observe(young("rotated.pt", 0.000), at(0.009))
+    settler.observe(young("second.pt", 0.001), at(0.014))
+    settler.gone(ROOT, "rotated.pt")
+    assert names(settler.finished(at(0.015))) == ["second.pt"]
+
+
+@given(
+    delays=st.lists(st.integers(0, 30), min_size=2, max_size=12),
+    gaps=st.lists(st.integers(0, 30), min_size=12, max_size=12),
+)
+def test_a_burst_is_given_out_in_order_however_slowly_it_is_read(delays: list[int], gaps: list[int]) -> None:
+    """Files closed `gaps` ms apart, each read when its turn comes and `delays` ms are over."""
+    settler, now = Settler(2.0), 0.0
+    written = [sum(gaps[: index + 1]) / 1000 for index in range(len(delays))]
+    waiting = {f"step_{index}.pt": index for index in range(len(delays))}
+    given_out: list[str] = []
+    unread = list(waiting)
+    while len(given_out) < len(delays):
+        due = [name for _, name in settler.due(at(now))]
+        arrived = [name for name in unread if written[waiting[name]] <= now]
+        unread = [name for name in unread if name not in arrived]
+        for name in sorted({*due, *arrived}):
+            settler.observe(young(name, written[waiting[name]]), at(now))
+            now += delays[waiting[name]] / 1000
+        given_out += names(settler.finished(at(now)))
+        now += 0.001
+        assert now < 10
+    assert given_out == list(waiting)
+
+
 def test_without_a_step_the_highest_before_it(settler: Settler) -> None:
     settler.observe(look("first.pt", file("first.pt", -9)), at(0))
     settler.observe(look("step=7.pt", file("step=7.pt", -8)), at(0))

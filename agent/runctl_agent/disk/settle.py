@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from runctl_agent.records import Change, FileEntry, FileId, Finished, Hinted, Kind, Moment, Reading
 
@@ -87,13 +88,20 @@ class Settler:
             self._departed.add((root, name), candidate)
 
     def finished(self, now: Moment, *, ended: bool = False) -> list[Finished]:
-        """What has finished since the last call, oldest first. With `ended`, also what will not become whole any more."""
-        ready = []
-        for key in self._waiting:
-            verdict = self._judge(key, ended=ended)
-            if verdict.finished:
-                ready.append((_written_at(self._candidates[key]), key, verdict.complete))
-        return [self._give(key, at, complete) for at, key, complete in sorted(ready)]
+        """What has finished since the last call, oldest first. With `ended`, also what will not become whole any more.
+
+        What waits only for a moment holds back what was written after it in its root, until the look that settles it.
+        """
+        verdicts = {key: self._judge(key, ended=ended) for key in self._waiting}
+        passing = sorted(self._passing(verdicts), key=self._order, reverse=True)
+        first = {key[0]: self._order(key) for key in passing}
+        ready = [key for key, verdict in verdicts.items() if verdict.finished]
+        free = [key for key in ready if key[0] not in first or self._order(key) < first[key[0]]]
+        return [self._give(key, verdicts[key].complete) for key in sorted(free, key=self._order)]
+
+    def passing(self) -> bool:
+        """Whether something waits only for a moment, and maybe others behind it: nothing says yet that all is given out."""
+        return bool(self._passing({key: self._judge(key, ended=False) for key in self._waiting}))
 
     def next_look(self, now: Moment) -> float | None:
         """Mono time at which something should be looked at again without a hint; None: nothing."""
@@ -127,12 +135,24 @@ class Settler:
         parts = self._parts.get((key[0], candidate.reading.kind), frozenset()) if candidate.reading else frozenset()
         return judge(candidate, self._pace, Surroundings(parts, key[0] in self._trainers), ended=ended)
 
+    def _passing(self, verdicts: Mapping[_Key, Verdict]) -> list[_Key]:
+        """What waits only for a moment; not what the look that was asked for then did not come of."""
+        return [key for key, verdict in verdicts.items() if verdict.soon and self._candidates[key].asked == -math.inf]
+
+    def _order(self, key: _Key) -> tuple[int, int, _Key]:
+        """By the time of finishing, whenever we came to see it: that of the last write to the tree; in one tick of a file
+        system's clock (4 ms on many kernels) by step."""
+        reading = self._candidates[key].reading
+        if reading is None:
+            return 0, 0, key
+        return _written_ns(reading), self._highest_step if reading.step is None else reading.step, key
+
     def _next(self, key: _Key) -> float | None:
         look = self._judge(key, ended=False).look
         # A look that was asked for and failed is not asked for again at once.
         return None if look is None else max(look, self._candidates[key].asked + self._pace.recheck)
 
-    def _give(self, key: _Key, at: float, complete: bool) -> Finished:
+    def _give(self, key: _Key, complete: bool) -> Finished:
         candidate = self._candidates[key]
         reading = candidate.reading
         assert reading is not None  # noqa: S101 - only what was read is ever judged finished
@@ -149,7 +169,7 @@ class Settler:
             weights=reading.weights,
             complete=complete,
             files=tuple(FileEntry(f.path, f.id) for f in reading.files),
-            at=at,
+            at=_written_ns(reading) / 1e9,
         )
 
     def _learn(self, reading: Reading) -> None:
@@ -215,6 +235,6 @@ def _only_removed(c: Candidate) -> bool:
     return bool(c.base) and files.items() <= c.base.items()
 
 
-def _written_at(c: Candidate) -> float:
-    """Wall-clock seconds of the last write to the tree: the time of finishing, whenever we came to see it."""
-    return max((f.id.mtime_ns for f in c.reading.files), default=0) / 1e9 if c.reading else 0.0
+def _written_ns(reading: Reading) -> int:
+    """Wall-clock nanoseconds of the last write to the tree."""
+    return max((f.id.mtime_ns for f in reading.files), default=0)

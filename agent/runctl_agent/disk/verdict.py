@@ -21,6 +21,9 @@ RECHECK = 0.25
 _MOMENT = 0.01
 """Seconds for a writer that has closed to be gone."""
 
+_LINGERS = 0.05
+"""Seconds for which a writer that was seen to close is one that is not counted out yet; longer is another writer."""
+
 _SLOW_REMOVAL = 10
 """Times the quiet time, before a tree that lost files is believed to keep the rest: unlinking large files takes seconds."""
 
@@ -78,12 +81,16 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`finished` with `complete`, or waiting for `reason` and worth a look at mono time `look` (None: on a hint)."""
+    """`finished` with `complete`, or waiting for `reason` and worth a look at mono time `look` (None: on a hint).
+
+    `soon`: nothing is missing but a moment that passes by itself, so that what was written after it must not overtake it.
+    """
 
     finished: bool
     complete: bool = True
     reason: str = ""
     look: float | None = None
+    soon: bool = False
 
 
 def judge(c: Candidate, pace: Pace, around: Surroundings, *, ended: bool) -> Verdict:
@@ -92,27 +99,31 @@ def judge(c: Candidate, pace: Pace, around: Surroundings, *, ended: bool) -> Ver
     if reading is None:
         return _waits("it was not read yet", None)
     held = _held(reading, ended)
-    flaw = held or _flaw(c, reading, around) or ("files were being removed from it" if c.shrinking and ended else "")
-    if not flaw and not c.shrinking and _at_once(c, reading, pace, around):
+    own = _flaw(c, reading, around)
+    flaw = held or own or ("files were being removed from it" if c.shrinking and ended else "")
+    proves = not own and not c.shrinking and _proves(c, reading, pace, around)
+    if not held and proves and all(_aged(c, f, pace) for f in reading.files):
         return Verdict(finished=True)
     needed = pace.quiet * (_SLOW_REMOVAL if c.shrinking and not ended else 1)
     quiet = c.seen.mono >= c.since + needed
     if quiet and (ended or not flaw):
         return Verdict(finished=True, complete=not flaw)
     if held:
-        return _waits(held, c.seen.mono + _patience(c, reading, pace))
+        closing = _closing(c, reading)
+        patience = min(max(_MOMENT, c.seen.mono - c.since), pace.recheck) if closing else pace.recheck
+        soon = closing and c.seen.mono - c.since < _LINGERS and proves
+        return _waits(held, c.seen.mono + patience, soon=soon)
     if flaw:
         return _waits(flaw, None if quiet else c.since + needed)
-    return _waits(f"it has not been quiet for {needed:g} s", min(c.since + needed, _aged_at(c, reading, pace)))
+    aged_at = _aged_at(c, reading, pace)
+    return _waits(f"it has not been quiet for {needed:g} s", min(c.since + needed, aged_at), soon=proves and aged_at < math.inf)
 
 
-def _patience(c: Candidate, reading: Reading, pace: Pace) -> float:
-    """Seconds until what is held is looked at again. The kernel tells of a close before it counts the writer out (__fput in
+def _closing(c: Candidate, reading: Reading) -> bool:
+    """Whether what holds it was seen to close. The kernel tells of a close before it counts the writer out (__fput in
     fs/file_table.c): what was closed by the last event is free in a moment, unless another writer has it open."""
     held = [f for f in reading.files if f.writer is Writer.OPEN]
-    if reading.trainer_lock or any(c.closed.get(f.path) != f.id for f in held):
-        return pace.recheck
-    return min(max(_MOMENT, c.seen.mono - c.since), pace.recheck)
+    return not reading.trainer_lock and all(c.closed.get(f.path) == f.id for f in held)
 
 
 def _aged_at(c: Candidate, reading: Reading, pace: Pace) -> float:
@@ -121,8 +132,8 @@ def _aged_at(c: Candidate, reading: Reading, pace: Pace) -> float:
     return c.seen.mono + pace.granularity - age + _MARGIN if -_CLOCK_ERROR < age < pace.granularity else math.inf
 
 
-def _waits(reason: str, look: float | None) -> Verdict:
-    return Verdict(finished=False, reason=reason, look=look)
+def _waits(reason: str, look: float | None, *, soon: bool = False) -> Verdict:
+    return Verdict(finished=False, reason=reason, look=look, soon=soon)
 
 
 def _held(reading: Reading, ended: bool) -> str:
@@ -173,8 +184,9 @@ def _changed(then: dict[str, FileId], files: dict[str, FileId]) -> bool:
     return any(files.get(path, id_) != id_ and kinds.rank_of(path) is None for path, id_ in then.items())
 
 
-def _at_once(c: Candidate, reading: Reading, pace: Pace, around: Surroundings) -> bool:
-    if reading.kind is Kind.FINAL or not all(_believed(c, f, pace) for f in reading.files):
+def _proves(c: Candidate, reading: Reading, pace: Pace, around: Surroundings) -> bool:
+    """Whether it needs no quiet time, once its files are aged."""
+    if reading.kind is Kind.FINAL or not all(_shut(c, f) for f in reading.files):
         return False
     if reading.kind is Kind.FILE:
         only = reading.files[0]
@@ -185,10 +197,15 @@ def _at_once(c: Candidate, reading: Reading, pace: Pace, around: Surroundings) -
     return _part_speaks(c, reading, part, pace) and _every_rank(reading, around)
 
 
-def _believed(c: Candidate, f: FileReading, pace: Pace) -> bool:
-    """Seen closed, without holes, and older than the clock's granularity: its identity stands for its bytes."""
+def _shut(c: Candidate, f: FileReading) -> bool:
+    """Seen closed, and without holes: once it is aged, its identity stands for its bytes."""
     closed = f.writer is Writer.NONE or c.closed.get(f.path) == f.id or _renamed(c, f) or c.arrived
-    return closed and not f.holes and c.seen.wall - f.id.mtime_ns / 1e9 >= pace.granularity
+    return closed and not f.holes
+
+
+def _aged(c: Candidate, f: FileReading, pace: Pace) -> bool:
+    """Older than the clock's granularity, within which another write would leave the identity as it is."""
+    return c.seen.wall - f.id.mtime_ns / 1e9 >= pace.granularity
 
 
 def _renamed(c: Candidate, f: FileReading) -> bool:
