@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,6 +77,14 @@ def operator(tmp_path: Path, s3: S3, cloud: Cloud) -> Iterator[Operator]:
         yield operator
     finally:
         operator.close()
+
+
+@pytest.fixture
+def refused() -> Iterator[str]:
+    """An endpoint where nobody listens, nor can begin to."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{held.getsockname()[1]}"
 
 
 def _place(endpoint: str) -> Iterator[S3]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,11 +40,16 @@ RIGHTS = {
 
 
 def free_ports(count: int) -> list[int]:
+    """Of those that the kernel gives to no outgoing connection, which would have one before its server does (ip(7),
+    ip_local_port_range; here its default)."""
+    found: set[int] = set()
     with ExitStack() as sockets:
-        bound = [sockets.enter_context(socket.socket()) for _ in range(count)]
-        for one in bound:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in bound]
+        while len(found) < count:
+            port = 10_000 + secrets.randbelow(32_768 - 10_000)
+            with suppress(OSError):
+                sockets.enter_context(socket.socket()).bind(("127.0.0.1", port))
+                found.add(port)
+    return list(found)
 
 
 class SeaweedFS:

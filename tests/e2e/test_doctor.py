@@ -19,7 +19,7 @@ from runctl_agent.runtime import ThreadRuntime
 from runctl_simulator.imds import Identity, ImdsServer
 from tests.e2e.agent import Agent
 from tests.e2e.answering import Answer, answering, s3_error
-from tests.e2e.seaweed import REGION, S3, free_ports
+from tests.e2e.seaweed import REGION, S3
 
 RIGHTS = ("s3 bucket", "s3 write", "s3 read", "s3 list", "s3 multipart")
 
@@ -106,8 +106,8 @@ def test_no_bucket(tmp_path: Path, s3: S3, watched: Path) -> None:
     assert "there-is-no-such-bucket" not in [bucket["Name"] for bucket in s3.client().list_buckets()["Buckets"]]
 
 
-def test_nothing_answers(tmp_path: Path, watched: Path) -> None:
-    agent = Agent(tmp_path, S3(f"http://127.0.0.1:{free_ports(1)[0]}", "x"), checkpoints=watched, staging={"keep_free": 0})
+def test_nothing_answers(tmp_path: Path, watched: Path, refused: str) -> None:
+    agent = Agent(tmp_path, S3(refused, "x"), checkpoints=watched, staging={"keep_free": 0})
     findings = examine(agent, code=7)
     assert failed(findings) == {"clock", *RIGHTS}
     assert "check the route" in findings["clock"]["mend"]

@@ -11,7 +11,7 @@ import pytest
 from tests.e2e.agent import Agent
 from tests.e2e.committed import committed, names
 from tests.e2e.gate import gate
-from tests.e2e.seaweed import S3, free_ports
+from tests.e2e.seaweed import S3
 from tests.e2e.tiny_training import save
 
 COUNT = 6
@@ -68,13 +68,12 @@ def test_beside_the_daemon_nothing_is_sent_twice(tmp_path: Path, s3: S3, watched
     assert len({manifest.seq for manifest in committed(s3)}) == COUNT
 
 
-def test_s3_does_not_answer(tmp_path: Path, s3: S3, watched: Path) -> None:
-    endpoint = f"http://127.0.0.1:{free_ports(1)[0]}"
-    agent = Agent(tmp_path, S3(endpoint, s3.prefix), checkpoints=watched, settle="300ms")
+def test_s3_does_not_answer(tmp_path: Path, s3: S3, watched: Path, refused: str) -> None:
+    agent = Agent(tmp_path, S3(refused, s3.prefix), checkpoints=watched, settle="300ms")
     done = agent.command("flush", check=False)
     assert (done.returncode, done.stdout) == (7, "")
     what, mend = done.stderr.strip().splitlines()
-    assert endpoint in what
+    assert refused in what
     assert mend.startswith("  mend: ")
 
     agent.env.update(s3.env)

@@ -14,7 +14,7 @@ import pytest
 from tests.e2e.agent import Agent
 from tests.e2e.committed import names
 from tests.e2e.gate import gate
-from tests.e2e.seaweed import S3, free_ports
+from tests.e2e.seaweed import S3
 from tests.e2e.tiny_training import save
 
 PATIENCE = 60.0
@@ -53,10 +53,12 @@ def hears(systemd: socket.socket, wanted: bytes) -> list[bytes]:
 
 
 @pytest.mark.parametrize("network", ["refused", "silent"])
-def test_ready_without_a_network(tmp_path: Path, s3: S3, watched: Path, systemd: socket.socket, network: str) -> None:
+def test_ready_without_a_network(
+    tmp_path: Path, s3: S3, watched: Path, systemd: socket.socket, network: str, refused: str
+) -> None:
     with gate(s3) as closed:
         closed.hold(lambda request: True)
-        place = closed.s3 if network == "silent" else S3(f"http://127.0.0.1:{free_ports(1)[0]}", "x")
+        place = closed.s3 if network == "silent" else S3(refused, "x")
         agent = Agent(tmp_path, place, checkpoints=watched, settle="300ms", env={"NOTIFY_SOCKET": str(tmp_path / "notify")})
         process = agent.start()
         before_ready = hears(systemd, b"READY=1")[:-1]

@@ -9,7 +9,7 @@ import pytest
 
 from runctl_agent.contract.status import State, decode_state
 from tests.e2e.agent import Agent
-from tests.e2e.seaweed import S3, free_ports
+from tests.e2e.seaweed import S3
 from tests.e2e.tiny_training import save, training
 
 
@@ -34,9 +34,8 @@ def test_of_a_training_that_ended(tmp_path: Path, s3: S3, watched: Path) -> None
         assert json.loads(told)["exit_code"] == 7
 
 
-def test_of_one_that_can_not_upload(tmp_path: Path, watched: Path) -> None:
-    endpoint = f"http://127.0.0.1:{free_ports(1)[0]}"
-    agent = Agent(tmp_path, S3(endpoint, "x"), checkpoints=watched, settle="300ms")
+def test_of_one_that_can_not_upload(tmp_path: Path, watched: Path, refused: str) -> None:
+    agent = Agent(tmp_path, S3(refused, "x"), checkpoints=watched, settle="300ms")
     save(watched / "model_step_1.pt", 1, 5000)
     with agent.running() as process:
         agent.wait_for(lambda status: status["pending_checkpoints"] == 1 and bool(status["error"]), process)
@@ -44,7 +43,7 @@ def test_of_one_that_can_not_upload(tmp_path: Path, watched: Path) -> None:
     assert lines[0] == "test-run: waiting"
     assert lines[1] == "  nothing safe yet, 5.2 KiB behind"
     assert lines[2].startswith("  last error: ")
-    assert endpoint in lines[2]
+    assert refused in lines[2]
 
 
 def test_no_agent_has_run(tmp_path: Path, s3: S3, watched: Path) -> None:

@@ -112,7 +112,7 @@ def test_detached_it_stays_until_it_is_told(tmp_path: Path, s3: S3) -> None:
     with process:
         process.communicate()
     assert process.returncode == 0
-    with urlopen(f"{endpoint}/moto-api/data.json", timeout=10) as response:
+    with urlopen(f"{endpoint}/moto-api/data.json", timeout=60) as response:
         assert response.status == 200
     os.kill(pid, signal.SIGTERM)
     wait_for(lambda: gone([pid]))

@@ -26,7 +26,7 @@ AT = datetime(2126, 9, 18, 8, 22, tzinfo=UTC)
 def imds(cloud: Cloud, instance: str, path: str) -> str:
     """What the instance sees; empty for a 404."""
     url = urlsplit(cloud.environment(instance)["AWS_EC2_METADATA_SERVICE_ENDPOINT"])
-    with closing(HTTPConnection(url.hostname or "", url.port, timeout=10)) as connection:
+    with closing(HTTPConnection(url.hostname or "", url.port, timeout=60)) as connection:
         connection.request("PUT", "/latest/api/token", headers={"X-aws-ec2-metadata-token-ttl-seconds": "60"})
         token = connection.getresponse().read().decode()
         connection.request("GET", f"/latest/{path}", headers={"X-aws-ec2-metadata-token": token})

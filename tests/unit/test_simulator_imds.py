@@ -49,7 +49,7 @@ def imds(clock: Clock) -> Iterator[ImdsServer]:
 
 def ask(imds: ImdsServer, method: str, path: str, headers: dict[str, str] | None = None) -> tuple[int, str]:
     url = urlsplit(imds.endpoint)
-    with closing(http.client.HTTPConnection(url.hostname or "", url.port, timeout=10)) as connection:
+    with closing(http.client.HTTPConnection(url.hostname or "", url.port, timeout=60)) as connection:
         connection.request(method, path, headers=headers or {})
         response = connection.getresponse()
         return response.status, response.read().decode()
