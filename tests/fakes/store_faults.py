@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 
 from runctl_agent.store.objects import Body, Got, Head, ObjectStore, SentPart, Source
 
@@ -103,3 +104,40 @@ class SomebodyElseFirst(Wrapped):
             meanwhile, self.meanwhile = self.meanwhile, None
             meanwhile()
         return super().put(key, body, crc=crc, if_absent=if_absent, if_match=if_match)
+
+
+class CountsBytes(Wrapped):
+    """`opened` has the ranges asked for, `read` the bytes that were taken of them; `reading` runs before each is taken."""
+
+    def __init__(self, inner: ObjectStore, reading: Callable[[int], object] = lambda read: None) -> None:
+        super().__init__(inner)
+        self.opened: list[tuple[str, int, int]] = []
+        self.read = 0
+        self.reading = reading
+        self._lock = threading.Lock()
+
+    @property
+    def asked(self) -> int:
+        return sum(length for _, _, length in self.opened)
+
+    @contextmanager
+    def open_range(self, key: str, offset: int, length: int) -> Iterator[Body]:
+        self.opened.append((key, offset, length))
+        with self.inner.open_range(key, offset, length) as body:
+            yield _Counted(body, self._count)
+
+    def _count(self, count: int) -> None:
+        with self._lock:
+            self.reading(self.read)
+            self.read += count
+
+
+class _Counted:
+    def __init__(self, body: Body, count: Callable[[int], None]) -> None:
+        self._body = body
+        self._count = count
+
+    def read(self, size: int) -> bytes:
+        data = self._body.read(size)
+        self._count(len(data))
+        return data

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from runctl_agent.contract.manifest import encode_manifest
 from runctl_agent.errors import NotFoundError
+from runctl_agent.store.objects import Body
 from runctl_agent.store.restore import Restorer
 from tests.fakes.manifests import KEYS, OwnNonces, manifest_of, put_data
 from tests.fakes.memory_store import MemoryStore
@@ -59,9 +61,9 @@ def test_a_named_checkpoint_is_not_replaced_by_another(store: MemoryStore, tmp_p
 
 def test_data_that_vanishes_during_the_download(store: MemoryStore, tmp_path: Path) -> None:
     class LosesData(Wrapped):
-        def get_range(self, key: str, offset: int, length: int) -> bytes:
+        def open_range(self, key: str, offset: int, length: int) -> AbstractContextManager[Body]:
             lose(store, 300)
-            return super().get_range(key, offset, length)
+            return super().open_range(key, offset, length)
 
     done = Restorer(LosesData(store), KEYS, OwnNonces()).restore(str(tmp_path))
     assert done.manifest.step == 200

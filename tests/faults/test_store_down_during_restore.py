@@ -24,7 +24,7 @@ def store() -> MemoryStore:
     return store
 
 
-@pytest.mark.parametrize("method", ["list", "get", "head", "get_range"])
+@pytest.mark.parametrize("method", ["list", "get", "head", "open_range"])
 def test_a_store_that_stays_down_is_an_error_and_leaves_nothing(store: MemoryStore, tmp_path: Path, method: str) -> None:
     store.fail_next(method, times=99)
     with pytest.raises(StoreUnavailable):
@@ -32,7 +32,7 @@ def test_a_store_that_stays_down_is_an_error_and_leaves_nothing(store: MemorySto
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("method", ["list", "get", "head", "get_range"])
+@pytest.mark.parametrize("method", ["list", "get", "head", "open_range"])
 def test_a_store_that_comes_back_is_waited_for(store: MemoryStore, tmp_path: Path, method: str) -> None:
     runtime = OwnNonces(rolls=1.0)
     store.fail_next(method, times=3)

@@ -3,8 +3,11 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+import sys
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -12,13 +15,14 @@ import pytest
 from runctl_agent.contract.manifest import Manifest, encode_manifest
 from runctl_agent.errors import NotFoundError, WrongStateError
 from runctl_agent.runtime import ThreadRuntime
-from runctl_agent.store import fetch
+from runctl_agent.store import fetch, scratch
 from runctl_agent.store.folder import Owner
 from runctl_agent.store.landing import Landing
+from runctl_agent.store.objects import Body
 from runctl_agent.store.restore import Restorer
-from tests.fakes.manifests import KEYS, OwnNonces, manifest_of, put_data
+from tests.fakes.manifests import KEYS, OwnNonces, committed, manifest_of, put_data
 from tests.fakes.memory_store import MemoryStore
-from tests.fakes.store_faults import Wrapped
+from tests.fakes.store_faults import CountsBytes, Wrapped
 
 TREE = {"config.json": b"{}", "model.safetensors": b"w" * 1000, "global/rank-0/empty": b"", "global/.metadata": b"m"}
 
@@ -48,7 +52,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 class NoDownloads(Wrapped):
-    def get_range(self, key: str, offset: int, length: int) -> bytes:
+    def open_range(self, key: str, offset: int, length: int) -> AbstractContextManager[Body]:
         raise AssertionError(f"{key} was downloaded")
 
 
@@ -92,22 +96,63 @@ def test_a_name_that_is_not_utf_8_comes_back_as_it_was(store: MemoryStore, tmp_p
     assert os.listdir(os.fsencode(tmp_path)) == [b"caf\xe9 100%.pt"]
 
 
-def test_large_files_come_in_ranges_in_order(store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetch, "RANGE", 100)
-    files = {"a.bin": os.urandom(1050), "b.bin": os.urandom(100), "c.bin": b"", "d.bin": os.urandom(1)}
-    put(store, manifest_of("checkpoint-1", 1, files), files)
+SHARDS = {f"shard-{n}.bin": os.urandom(n * 333) for n in range(10)}
+
+
+@pytest.mark.parametrize("encoding", ["identity", "zstd"])
+@pytest.mark.parametrize("runtime", [OwnNonces, ThreadRuntime])
+@pytest.mark.parametrize("part", [100, 1000, 3000])
+def test_parts_fetched_side_by_side_come_to_their_places(
+    store: MemoryStore, tmp_path: Path, encoding: str, runtime: type[OwnNonces] | type[ThreadRuntime], part: int
+) -> None:
+    manifest = committed(store, manifest_of("checkpoint-1", 1, SHARDS, part=part, encoding=encoding))
+    counted = CountsBytes(store)
+    done = Restorer(counted, KEYS, runtime()).restore(str(tmp_path))
+    assert content(tmp_path / "checkpoint-1") == SHARDS
+    assert done.bytes == manifest.size
+    assert counted.asked == counted.read == sum(file.stored for file in manifest.files), "nothing is fetched twice"
+
+
+def test_neighbouring_parts_are_one_request(store: MemoryStore, tmp_path: Path) -> None:
+    committed(store, manifest_of("last.pt", 1, {"last.pt": os.urandom(64_000)}, kind="file", part=100))
     restorer(store).restore(str(tmp_path))
-    assert content(tmp_path / "checkpoint-1") == files
+    assert store.count("open_range") <= 4 * fetch.WIDTH + 1
 
 
-def test_ranges_fetched_side_by_side_are_put_in_order(
+def test_what_is_compressed_and_what_is_only_referenced_come_back(store: MemoryStore, tmp_path: Path) -> None:
+    files = {"a.bin": b"a" * 5000, "b.bin": b""}
+    old = committed(store, manifest_of("checkpoint-1", 1, files, part=1000, encoding="zstd"))
+    new = manifest_of("checkpoint-2", 2, {"c.bin": b"c"}, seq=2)
+    put_data(store, new)
+    both = replace(new, files=(*new.files, replace(old.files[0], path="was/a.bin"), old.files[1]))
+    store.put(KEYS.manifest(1, 2, "checkpoint-2"), encode_manifest(both))
+    assert restorer(store).restore(str(tmp_path)).manifest == both
+    assert content(tmp_path / "checkpoint-2") == {"c.bin": b"c", "was/a.bin": b"a" * 5000, "b.bin": b""}
+
+
+def test_without_the_extra_what_is_compressed_is_an_error_and_no_older_one_is_taken(
     store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetch, "RANGE", 100)
-    files = {f"shard-{n}.bin": os.urandom(n * 333) for n in range(10)}
-    put(store, manifest_of("checkpoint-1", 1, files), files)
-    Restorer(store, KEYS, ThreadRuntime()).restore(str(tmp_path))
-    assert content(tmp_path / "checkpoint-1") == files
+    tree(store, "checkpoint-1", 1)
+    committed(store, manifest_of("checkpoint-2", 2, {"a.bin": b"a"}, seq=2, encoding="zstd"))
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    with pytest.raises(WrongStateError) as caught:
+        restorer(store).restore(str(tmp_path))
+    assert caught.value.mend == "pip install 'runctl[compress]'"
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("runtime", [OwnNonces, ThreadRuntime])
+def test_progress_is_told_from_nothing_to_all(
+    store: MemoryStore, tmp_path: Path, runtime: type[OwnNonces] | type[ThreadRuntime]
+) -> None:
+    manifest = committed(store, manifest_of("checkpoint-1", 1, SHARDS, part=1000))
+    store.corrupt_next("open_range", key="shard-9")
+    told: list[tuple[int, int]] = []
+    Restorer(store, KEYS, runtime(), progress=lambda done, total: told.append((done, total))).restore(str(tmp_path))
+    assert {total for _, total in told} == {manifest.size}
+    assert told[-1][0] == max(done for done, _ in told) == manifest.size
+    assert any(later < sooner for (sooner, _), (later, _) in pairwise(told)), "what arrived damaged is not there"
 
 
 def test_the_highest_rank_is_restored_whatever_latest_says(store: MemoryStore, tmp_path: Path) -> None:
@@ -208,10 +253,10 @@ class SomebodyWrites(Wrapped):
         super().__init__(inner)
         self.path = path
 
-    def get_range(self, key: str, offset: int, length: int) -> bytes:
+    def open_range(self, key: str, offset: int, length: int) -> AbstractContextManager[Body]:
         self.path.parent.mkdir(exist_ok=True)
         self.path.write_bytes(b"mine")
-        return super().get_range(key, offset, length)
+        return super().open_range(key, offset, length)
 
 
 @pytest.mark.parametrize("name", ["last.pt", "checkpoint-500"])
@@ -246,7 +291,9 @@ def test_without_room_nothing_is_begun(store: MemoryStore, tmp_path: Path) -> No
     assert os.listdir(tmp_path) == []
 
 
-def test_what_a_killed_restore_left_is_removed_and_a_living_ones_is_not(store: MemoryStore, tmp_path: Path) -> None:
+def test_what_a_killed_restore_of_another_checkpoint_left_is_removed_and_a_living_ones_is_not(
+    store: MemoryStore, tmp_path: Path
+) -> None:
     tree(store)
     dead, living = tmp_path / ".runctl-restore-dead", tmp_path / ".runctl-restore-living"
     (dead / "tree" / "sub").mkdir(parents=True)
@@ -264,6 +311,100 @@ def test_what_a_killed_restore_left_is_removed_and_a_living_ones_is_not(store: M
         os.close(held)
     assert sorted(os.listdir(tmp_path)) == [".runctl-restore-link", ".runctl-restore-living", "checkpoint-500", "outside"]
     assert outside.read_bytes() == b"kept"
+
+
+def test_what_is_left_is_removed_too_where_nothing_has_to_be_fetched(store: MemoryStore, tmp_path: Path) -> None:
+    manifest = tree(store)
+    restorer(store).restore(str(tmp_path))
+    (tmp_path / scratch.name_of(manifest)).mkdir()
+    restorer(NoDownloads(store)).restore(str(tmp_path))
+    assert os.listdir(tmp_path) == ["checkpoint-500"]
+
+
+def left(tmp_path: Path, manifest: Manifest) -> Path:
+    """As a killed restore leaves it, with nothing in it yet."""
+    folder = tmp_path / scratch.name_of(manifest) / "tree"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def test_what_a_killed_restore_left_is_verified_and_only_the_rest_is_fetched(store: MemoryStore, tmp_path: Path) -> None:
+    body = os.urandom(4500)
+    files = {"a/model.bin": body, "b.bin": b"b" * 1500, "c.bin": b"c" * 10}
+    manifest = committed(store, manifest_of("checkpoint-1", 1, files, part=1000))
+    half = left(tmp_path, manifest) / "a" / "model.bin"
+    half.parent.mkdir()
+    with half.open("wb") as written:
+        written.write(body[:2000] + b"wrong" * 200 + body[3000:4000])
+    counted = CountsBytes(store)
+    done = restorer(counted).restore(str(tmp_path))
+    assert content(tmp_path / "checkpoint-1") == files
+    assert sorted((offset, length) for key, offset, length in counted.opened if "model" in key) == [(2000, 1000), (4000, 500)]
+    assert done.bytes == counted.read == 1500 + 1500 + 10
+
+
+def test_a_hole_is_not_taken_for_zeros_that_were_fetched_but_zeros_on_disk_are(store: MemoryStore, tmp_path: Path) -> None:
+    manifest = committed(store, manifest_of("last.pt", 1, {"last.pt": bytes(1 << 20)}, kind="file", part=1 << 18))
+    with (left(tmp_path, manifest) / "last.pt").open("wb") as half:
+        half.write(bytes(1 << 18))
+        half.truncate(1 << 20)
+    counted = CountsBytes(store)
+    restorer(counted).restore(str(tmp_path))
+    assert (tmp_path / "last.pt").read_bytes() == bytes(1 << 20)
+    assert counted.read == 3 << 18
+
+
+def test_nothing_that_the_checkpoint_has_not_comes_with_it(store: MemoryStore, tmp_path: Path) -> None:
+    """Of what lies in the directory that is gone on with."""
+    manifest = tree(store)
+    folder, outside = left(tmp_path, manifest), tmp_path / "outside"
+    outside.mkdir()
+    (outside / "config.json").write_bytes(b"mine")
+    (folder / "more").write_bytes(b"x")
+    (folder / "empty" / "directory").mkdir(parents=True)
+    (folder / "global").symlink_to(outside)
+    (folder / "config.json").symlink_to(outside / "config.json")
+    (folder / "model.safetensors").mkdir()
+    restorer(store).restore(str(tmp_path))
+    assert content(tmp_path / "checkpoint-500") == TREE
+    assert content(outside) == {"config.json": b"mine"}
+
+
+def test_a_file_that_stands_in_its_place_already_is_not_written_through_its_other_name(
+    store: MemoryStore, tmp_path: Path
+) -> None:
+    """A restore of two files was killed after the first was linked, and the trainer has written to it since."""
+    files = {"config.json": b"{}", "model.safetensors": b"ww"}
+    manifest = committed(store, manifest_of("final", 1, files, kind="final"))
+    folder = left(tmp_path, manifest)
+    (folder / "config.json").write_bytes(b"[]")
+    os.link(folder / "config.json", tmp_path / "linked")
+    restorer(store).restore(str(tmp_path))
+    assert content(tmp_path) == {**files, "linked": b"[]"}
+
+
+def test_two_at_once_do_not_share_what_was_left(store: MemoryStore, tmp_path: Path) -> None:
+    manifest = committed(store, manifest_of("last.pt", 1, {"last.pt": b"whole"}, kind="file"))
+    (left(tmp_path, manifest) / "last.pt").write_bytes(b"half.")
+    held = os.open(tmp_path / scratch.name_of(manifest), os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        restorer(store).restore(str(tmp_path))
+    finally:
+        os.close(held)
+    assert content(tmp_path) == {"last.pt": b"whole", f"{scratch.name_of(manifest)}/tree/last.pt": b"half."}
+
+
+def test_the_room_that_it_takes_already_is_not_asked_for_again(
+    store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = committed(store, manifest_of("last.pt", 1, {"last.pt": b"w" * 1_000_000}, kind="file", part=100_000))
+    (left(tmp_path, manifest) / "last.pt").write_bytes(b"w" * 500_000)
+    asked: list[int] = []
+    monkeypatch.setattr(Landing, "require_room", lambda self, size: asked.append(size))
+    restorer(store).restore(str(tmp_path))
+    assert len(asked) == 1
+    assert 450_000 < asked[0] <= 500_000
 
 
 def test_files_belong_to_the_owner(store: MemoryStore, tmp_path: Path) -> None:
@@ -294,9 +435,9 @@ def test_the_mode_is_the_usual_one_and_the_scratch_is_private(store: MemoryStore
     modes: list[int] = []
 
     class Looks(Wrapped):
-        def get_range(self, key: str, offset: int, length: int) -> bytes:
+        def open_range(self, key: str, offset: int, length: int) -> AbstractContextManager[Body]:
             modes.extend(stat.S_IMODE(p.stat().st_mode) for p in tmp_path.glob(".runctl-restore-*"))
-            return super().get_range(key, offset, length)
+            return super().open_range(key, offset, length)
 
     restorer(Looks(store)).restore(str(tmp_path))
     assert set(modes) == {0o700}

@@ -12,6 +12,7 @@ from runctl_agent.contract.keys import Keys
 from runctl_agent.contract.spec import Spec
 from runctl_agent.errors import NotFoundError, Occupied, WrongStateError
 from runctl_agent.runtime import Runtime
+from runctl_agent.store import scratch
 from runctl_agent.store.catalog import Ranked
 from runctl_agent.store.folder import BELOW, Owner, empty
 from runctl_agent.store.journal import Journal
@@ -69,7 +70,7 @@ class Recovery:
             ) from error
         else:
             try:
-                empty(before)
+                empty(before, keep=lambda name: name.startswith(scratch.PREFIX))  # what a killed restore left is gone on with
             finally:
                 os.close(before)
         return self._restorer.restore(self._destination)

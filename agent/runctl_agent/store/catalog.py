@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from runctl_agent.contract.files import IDENTITY, ZSTD
 from runctl_agent.contract.keys import Keys, parse_manifest_key, snapshot
 from runctl_agent.contract.malformed import Malformed
 from runctl_agent.contract.manifest import Manifest, ManifestFile, Order, decode_manifest, order
@@ -95,8 +96,8 @@ class Catalog:
         head = patiently(self._runtime, lambda: self._store.head(self._keys.absolute(file.object)))
         if head is None:
             return f"{file.object} is missing"
-        if file.encoding == "identity" and head.size != file.size:
-            return f"{file.object} has {head.size} bytes, not {file.size}"
+        if file.encoding in (IDENTITY, ZSTD) and head.size != file.stored:
+            return f"{file.object} has {head.size} bytes, not {file.stored}"
         if head.crc is not None and head.crc != file.crc:
             return f"{file.object} has the CRC-32 {head.crc:08x}, not {file.crc:08x}"
         return ""

@@ -1,72 +1,88 @@
-"""Whether a file's content is what its manifest says: size, CRC-32, digest, and the digest of every part."""
+"""Whether content is what its manifest says: each part by its own digest, the whole by its size and CRC-32.
+
+A file is fetched and verified by portions, in any order and from several tasks at once, so that no second pass over it is
+needed and a damaged portion is all that has to be fetched anew.
+"""
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable
+from dataclasses import dataclass
+from zlib import crc32
 
 from blake3 import blake3
 
+from runctl_agent.contract.files import IDENTITY, ZSTD
 from runctl_agent.contract.manifest import Manifest, ManifestFile
 from runctl_agent.records import IN_PLACE, Kind
 
+from .crc import combine_all
 from .piece import digest_of_parts
 
 WHOLE = "blake3"
-IN_PARTS = "blake3-parts"
 
 
-class Check:
-    """Feed it the content in order, then ask for the fault."""
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """A part of a file, or all of one that lists no parts: `size` bytes of content from `offset`.
 
-    def __init__(self, file: ManifestFile) -> None:
-        self._file = file
-        self._size = 0
-        self._crc = 0
-        self._whole = blake3() if file.digest.startswith(WHOLE + ":") else None
-        self._part = blake3()
-        self._parts: list[str] = []
-        self._bounds = [part.offset + part.size for part in file.parts]
+    In the object it takes `stored` bytes from `at`; `crc` is their CRC-32, None where they are the content itself.
+    """
+
+    number: int
+    offset: int
+    size: int
+    digest: str
+    at: int
+    stored: int
+    crc: int | None = None
+
+
+def portions(file: ManifestFile) -> tuple[Portion, ...]:
+    """In order; they cover the file and its object."""
+    if not file.parts:
+        return (Portion(0, 0, file.size, file.digest, 0, file.size),)
+    found: list[Portion] = []
+    at = 0
+    for number, part in enumerate(file.parts):
+        stored = part.size if part.stored is None else part.stored
+        found.append(Portion(number, part.offset, part.size, part.digest, at, stored, part.crc))
+        at += stored
+    return tuple(found)
+
+
+class Sum:
+    """What is known of bytes that go by, in order."""
+
+    def __init__(self) -> None:
+        self._hash = blake3()
+        self.size = 0
+        self.crc = 0
 
     def update(self, data: bytes | memoryview) -> None:
-        self._crc = zlib.crc32(data, self._crc)
-        if self._whole is not None:
-            self._whole.update(data)
-        if self._bounds:
-            self._split(memoryview(data))
-        self._size += len(data)
+        self._hash.update(data)
+        self.crc = crc32(data, self.crc)
+        self.size += len(data)
 
-    def _split(self, data: memoryview) -> None:
-        at = self._size
-        while len(data) and len(self._parts) < len(self._bounds):
-            end = self._bounds[len(self._parts)]
-            mine, data = data[: end - at], data[end - at :]
-            self._part.update(mine)
-            at += len(mine)
-            if at == end:
-                self._end_part()
+    @property
+    def digest(self) -> str:
+        return f"{WHOLE}:{self._hash.hexdigest()}"
 
-    def _end_part(self) -> None:
-        self._parts.append(f"{WHOLE}:{self._part.hexdigest()}")
-        self._part = blake3()
-
-    def fault(self) -> str:
-        """What is not as it should be, in a few words; empty if nothing."""
-        file = self._file
-        while len(self._parts) < len(self._bounds) and self._bounds[len(self._parts)] == self._size:
-            self._end_part()  # an empty part, at the end
-        if self._size != file.size:
-            return f"{self._size} bytes instead of {file.size}"
-        if self._crc != file.crc:
-            return f"the CRC-32 is {self._crc:08x} instead of {file.crc:08x}"
-        if self._parts != [part.digest for part in file.parts]:
-            return "a part's digest differs"
-        digest = f"{WHOLE}:{self._whole.hexdigest()}" if self._whole is not None else _of_parts(self._parts)
-        return "" if digest == file.digest else f"the digest is {digest} instead of {file.digest}"
+    def fault(self, portion: Portion) -> str:
+        """What the content of `portion` is not, in a few words; empty if it is what it should be."""
+        if self.size != portion.size:
+            return f"{self.size} bytes from byte {portion.offset} instead of {portion.size}"
+        digest = self.digest
+        return (
+            "" if digest == portion.digest else f"from byte {portion.offset} the digest is {digest} instead of {portion.digest}"
+        )
 
 
-def _of_parts(digests: Iterable[str]) -> str:
-    return digest_of_parts(digest.partition(":")[2] for digest in digests)
+def whole_fault(file: ManifestFile, crcs: Iterable[int]) -> str:
+    """What is wrong with a file whose every portion is right; `crcs` are those of the portions' stored bytes, in order."""
+    lengths = (portion.stored for portion in portions(file))
+    crc = combine_all(zip(crcs, lengths, strict=True))
+    return "" if crc == file.crc else f"the CRC-32 is {crc:08x} instead of {file.crc:08x}"
 
 
 def unknown(manifest: Manifest) -> str:
@@ -83,9 +99,10 @@ def _unknown_file(file: ManifestFile, in_place: bool) -> str:
     parts = file.path.split("/")
     if not {"", ".", ".."}.isdisjoint(parts) or "\0" in file.path or (in_place and len(parts) > 1):
         return f"{file.path!r} is not a path that it may have"
-    if file.encoding != "identity":
+    if file.encoding not in (IDENTITY, ZSTD):
         return f"the encoding {file.encoding!r} of {file.path!r} is not known to this version"
-    digests = [file.digest, *(part.digest for part in file.parts)]
-    if any(digest.partition(":")[0] not in (WHOLE, IN_PARTS) for digest in digests):
+    if any(portion.digest.partition(":")[0] != WHOLE for portion in portions(file)):
         return f"the digest algorithm of {file.path!r} is not known to this version"
+    if file.parts and file.digest != digest_of_parts(part.digest.partition(":")[2] for part in file.parts):
+        return f"the digest of {file.path!r} is not that of its parts"
     return ""

@@ -7,7 +7,9 @@ part of the upload to the least that S3 takes is a skippable frame (RFC 8878, se
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from types import ModuleType
+from typing import Protocol
 
 from runctl_agent.errors import BadChecksum, WrongStateError
 
@@ -15,8 +17,15 @@ LEVEL = 1
 PAYS = 1.1
 """The least ratio for which `auto` compresses: below it the CPU is worth more to the training than the bytes."""
 
+LARGEST_WINDOW = 8 * 1024 * 1024
+"""Bytes that a decoder holds: what RFC 8878 (section 3.1.1.1.2) asks every decoder to support, and no more."""
+
 _SKIPPABLE = 0x184D2A50
 _HEADER = struct.Struct("<II")
+
+
+class Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
 
 
 def available() -> bool:
@@ -46,20 +55,34 @@ def filling(lacking: int) -> bytes:
     return _HEADER.pack(_SKIPPABLE, rest) + bytes(rest)
 
 
-def decode_frame(stored: bytes | memoryview, size: int) -> bytes:
-    """The `size` bytes of content of one part, from its frame and what fills up after it.
+def require() -> None:
+    """Raises WrongStateError where the extra is not installed."""
+    _zstandard()
 
-    Never makes more than `size` bytes, whatever the frame says. Raises BadChecksum, WrongStateError.
+
+def decoded(stored: Readable, size: int, piece: int) -> Iterator[bytes]:
+    """The `size` bytes of content of the frame that `stored` begins with, in pieces of at most `piece` bytes.
+
+    Never makes more than that, nor holds more, whatever the frame says; what it makes is too little where the frame ends
+    too early. Raises BadChecksum, WrongStateError, and what reading raises.
     """
     zstandard = _zstandard()
+    reader = zstandard.ZstdDecompressor(max_window_size=LARGEST_WINDOW).stream_reader(
+        stored, read_size=piece, read_across_frames=False, closefd=False
+    )
+    made = 0
+    while data := _read(reader, piece, zstandard.ZstdError):
+        made += len(data)
+        if made > size:
+            raise BadChecksum("a compressed part can't be read", f"its frame holds more than {size} bytes")
+        yield data
+
+
+def _read(reader: Readable, piece: int, failure: type[Exception]) -> bytes:
     try:
-        announced = zstandard.frame_content_size(stored)
-        if announced != size:
-            raise BadChecksum("a compressed part can't be read", f"its frame holds {announced} bytes instead of {size}")
-        content: bytes = zstandard.ZstdDecompressor().decompress(stored) if size else b""
-    except zstandard.ZstdError as error:
+        return reader.read(piece)
+    except failure as error:
         raise BadChecksum("a compressed part can't be read", str(error)) from error
-    return content
 
 
 def _zstandard() -> ModuleType:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
@@ -50,13 +50,20 @@ def _enter(part: str, parent: int, create: bool, owner: Owner | None) -> int:
     return os.open(part, BELOW, dir_fd=parent)
 
 
-def create_file(path: str, root: int, owner: Owner | None) -> int:
-    """A new file, and the directories above it. Raises FileExistsError, NotADirectoryError."""
+def open_file(path: str, root: int, owner: Owner | None) -> tuple[int, bool]:
+    """A file for reading and writing, made if need be with the directories above it; and whether it was there.
+
+    Raises OSError, also where it is a link.
+    """
     with parent_of(path, root, create=True, owner=owner) as (parent, name):
-        fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=parent)
+        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            fd = os.open(name, flags | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=parent)
+        except FileExistsError:
+            return os.open(name, flags, dir_fd=parent), True
     if owner is not None:
         os.fchown(fd, *owner)
-    return fd
+    return fd, False
 
 
 def open_regular(path: str, root: int) -> int | None:
@@ -90,17 +97,22 @@ def sync_tree(root: int) -> None:
         os.fsync(fd)
 
 
-def empty(root: int) -> None:
-    """Remove everything below a directory, by its descriptor."""
+def empty(root: int, keep: Callable[[str], bool] = lambda name: False) -> None:
+    """Remove everything below a directory, by its descriptor, but the entries whose name `keep` names."""
     with os.scandir(root) as entries:
-        found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+        found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries if not keep(entry.name)]
     for name, is_directory in found:
-        if is_directory:
-            fd = os.open(name, BELOW, dir_fd=root)
-            try:
-                empty(fd)
-            finally:
-                os.close(fd)
-            os.rmdir(name, dir_fd=root)
-        else:
-            os.unlink(name, dir_fd=root)
+        remove(name, root, is_directory=is_directory)
+
+
+def remove(name: str, parent: int, *, is_directory: bool) -> None:
+    """One entry, with everything below it."""
+    if not is_directory:
+        os.unlink(name, dir_fd=parent)
+        return
+    fd = os.open(name, BELOW, dir_fd=parent)
+    try:
+        empty(fd)
+    finally:
+        os.close(fd)
+    os.rmdir(name, dir_fd=parent)

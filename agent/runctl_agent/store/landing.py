@@ -7,23 +7,19 @@ is reached through that descriptor. Links in the path to it are the caller's own
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from enum import Enum
 
 from runctl_agent.contract.manifest import Manifest, ManifestFile
-from runctl_agent.errors import Occupied, WrongStateError
+from runctl_agent.errors import BadChecksum, JournalError, Occupied, StoreError, WrongStateError
 from runctl_agent.records import IN_PLACE, FileEntry, FileId, signature
 
-from .check import Check
-from .folder import BELOW, DIRECTORY, Owner, empty, files_below, make_directory, open_regular, sync_tree
-
-SCRATCH = ".runctl-restore-"
-CHUNK = 1024 * 1024
-TREE = "tree"
+from . import scratch
+from .folder import DIRECTORY, Owner, files_below, make_directory, open_regular, sync_tree
+from .incoming import same
 
 
 class Present(Enum):
@@ -83,12 +79,7 @@ class Landing:
         if fd is None:
             return Present.NOTHING if self._mode(path) is None else Present.OTHER
         try:
-            if os.fstat(fd).st_size != file.size:
-                return Present.OTHER
-            check = Check(file)
-            while data := os.read(fd, CHUNK):
-                check.update(data)
-            return Present.OTHER if check.fault() else Present.SAME
+            return Present.SAME if same(fd, file) else Present.OTHER
         finally:
             os.close(fd)
 
@@ -97,6 +88,35 @@ class Landing:
             return os.stat(path, dir_fd=self._fd, follow_symlinks=False).st_mode
         except FileNotFoundError:
             return None
+
+    def sweep(self, keep: Manifest | None = None) -> None:
+        """Remove what killed restores left here, but what the next of `keep` goes on with."""
+        scratch.sweep(self._fd, scratch.name_of(keep) if keep is not None else "")
+
+    @contextmanager
+    def tree(self, manifest: Manifest, nonce: str) -> Iterator[int]:
+        """The descriptor of a hidden directory in the destination for the files of `manifest`; gone afterwards.
+
+        What a killed restore of it left is in it; so it stays for the next one if the store or the journal fails. Raises
+        WrongStateError if there is no room for the rest.
+        """
+        mine = scratch.claim(manifest, self._fd, self._owner, nonce)
+        self._scratch = mine.fd
+        paths = [file.path for file in manifest.files]
+        # What is no Exception ends the process, in which other tasks may still be writing: it keeps its lock until then.
+        try:
+            self.require_room(manifest.size - mine.held(paths))
+            yield mine.tree
+        except (StoreError, JournalError) as error:
+            if isinstance(error, BadChecksum) or not mine.held(paths):
+                mine.remove()
+            else:
+                mine.leave()
+            raise
+        except Exception:
+            mine.remove()
+            raise
+        mine.remove()
 
     def require_room(self, size: int) -> None:
         """Raises WrongStateError if the file system has fewer than `size` bytes free."""
@@ -108,53 +128,6 @@ class Landing:
                 f"it needs {size} bytes and {free} are free",
                 "make room there, or restore elsewhere with --to",
             )
-
-    @contextmanager
-    def tree(self, nonce: str) -> Iterator[int]:
-        """The descriptor of an empty directory in the destination, hidden, and gone afterwards."""
-        self._sweep()
-        name = SCRATCH + nonce
-        os.mkdir(name, 0o700, dir_fd=self._fd)
-        fd = os.open(name, BELOW, dir_fd=self._fd)
-        try:
-            with suppress(OSError):  # a file system without flock: then nobody sweeps it
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            tree = make_directory(TREE, fd, self._owner)
-            try:
-                self._scratch = fd
-                yield tree
-            finally:
-                os.close(tree)
-        finally:
-            self._remove(name, fd)
-
-    def _sweep(self) -> None:
-        """Remove what killed restores left: their lock went with them."""
-        for name in os.listdir(self._fd):
-            if name.startswith(SCRATCH) and (fd := self._abandoned(name)) is not None:
-                self._remove(name, fd)
-
-    def _abandoned(self, name: str) -> int | None:
-        """The descriptor, locked, of a directory that a killed restore of this user left."""
-        try:
-            fd = os.open(name, BELOW, dir_fd=self._fd)
-        except OSError:
-            return None  # not a directory, or gone
-        try:
-            if os.fstat(fd).st_uid == os.geteuid():
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return fd
-        except OSError:
-            pass  # held by a living restore
-        os.close(fd)
-        return None
-
-    def _remove(self, name: str, fd: int) -> None:
-        try:
-            empty(fd)
-            os.rmdir(name, dir_fd=self._fd)
-        finally:
-            os.close(fd)
 
     def settle(self, manifest: Manifest, tree: int, before: Callable[[str], None] = lambda signature: None) -> None:
         """Move what `tree` holds into place, overwriting nothing; `before` hears its signature first. Raises WrongStateError."""
@@ -171,7 +144,7 @@ class Landing:
         newest = max((file.mtime_ns for file in manifest.files), default=0)
         os.utime(tree, ns=(newest, newest))  # Hugging Face's rotation sorts by it
         try:
-            os.rename(TREE, manifest.checkpoint, src_dir_fd=self._scratch, dst_dir_fd=self._fd)
+            os.rename(scratch.TREE, manifest.checkpoint, src_dir_fd=self._scratch, dst_dir_fd=self._fd)
         except OSError as error:
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 raise self.occupied(manifest) from error

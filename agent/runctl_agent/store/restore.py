@@ -12,20 +12,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from runctl_agent.contract.files import ZSTD
 from runctl_agent.contract.keys import Keys
 from runctl_agent.contract.manifest import Manifest
 from runctl_agent.errors import BadChecksum, NotFoundError, WrongStateError
 from runctl_agent.runtime import Runtime
 
+from . import codec
 from .catalog import Catalog, Ranked
 from .check import unknown
-from .fetch import Fetcher
+from .fetch import Fetcher, Progress
 from .folder import Owner
 from .landing import Landing, Present
 from .objects import ObjectStore
-
-TRIES = 2
-"""Downloads of one checkpoint: what arrived damaged may have been damaged on the way."""
 
 
 class PassedBy(NamedTuple):
@@ -59,13 +58,14 @@ class Restorer:
         runtime: Runtime,
         owner: Owner | None = None,
         arriving: Arriving = lambda one, signature: None,
+        progress: Progress = lambda done, total: None,
     ) -> None:
         self._keys = keys
         self._runtime = runtime
         self._owner = owner
         self._arriving = arriving
         self._catalog = Catalog(store, keys, runtime)
-        self._fetcher = Fetcher(store, keys, runtime, owner)
+        self._fetcher = Fetcher(store, keys, runtime, owner, progress)
         self.malformed: tuple[tuple[str, str], ...] = ()
 
     def candidates(self) -> tuple[Ranked, ...]:
@@ -136,28 +136,26 @@ class Restorer:
         if reason := unknown(manifest):
             return reason
         present = landing.present(manifest)
+        landing.sweep(keep=None if present in (Present.SAME, Present.OTHER) else manifest)
         if present is Present.SAME:
             return 0
         if reason := self._catalog.missing(manifest):
             return reason
         if present is Present.OTHER:
             raise landing.occupied(manifest)
-        landing.require_room(manifest.size)
+        if any(file.encoding == ZSTD for file in manifest.files):
+            codec.require()  # what can be mended is no reason to restore an older one
         return self._bring(one, landing)
 
     def _bring(self, one: Ranked, landing: Landing) -> int | str:
-        manifest, reason = one.manifest, ""
-        for _ in range(TRIES):
-            try:
-                with landing.tree(self._runtime.nonce()) as tree:
-                    self._fetcher.fetch(manifest.files, tree)
-                    landing.settle(manifest, tree, lambda signature: self._arriving(one, signature))
-                return manifest.size
-            except BadChecksum as error:
-                reason = str(error)
-            except NotFoundError as error:
-                return str(error)
-        return reason
+        manifest = one.manifest
+        try:
+            with landing.tree(manifest, self._runtime.nonce()) as tree:
+                fetched = self._fetcher.fetch(manifest.files, tree)
+                landing.settle(manifest, tree, lambda signature: self._arriving(one, signature))
+        except (BadChecksum, NotFoundError) as error:
+            return str(error)
+        return fetched
 
 
 def _nothing_because(incomplete: int, malformed: int) -> str:
