@@ -13,6 +13,7 @@ import pytest
 
 from runctl_simulator.cloud import Cloud
 from tests.e2e.moto_server import moto_server
+from tests.e2e.proxy import Proxy, mitmdump
 from tests.e2e.runs import Operator
 from tests.e2e.seaweed import S3, shared
 
@@ -51,6 +52,23 @@ def _moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def moto_s3(_moto: str) -> Iterator[S3]:
     yield from _place(_moto)
+
+
+@pytest.fixture(scope="session")
+def _mitmdump(_seaweed: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    with mitmdump(_seaweed, tmp_path_factory.mktemp("mitmdump")) as port:
+        yield port
+
+
+@pytest.fixture
+def proxy(_mitmdump: int, s3: S3) -> Iterator[Proxy]:
+    """Before `s3`: a wire that does wrong what it is told to."""
+    proxy = Proxy(_mitmdump, s3)
+    proxy.set(anew=True)
+    try:
+        yield proxy
+    finally:
+        proxy.set()
 
 
 @pytest.fixture(scope="session")

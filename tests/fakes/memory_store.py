@@ -110,9 +110,10 @@ class MemoryStore:
         if_match: str | None = None,
     ) -> str:
         arriving = bytes(body)
+        sum_of_it = zlib.crc32(arriving) if crc is None else crc
 
         def effect(body: bytes) -> str:
-            _check_crc(key, body, crc)
+            _check_crc(key, body, sum_of_it)
             standing = self.objects.get(key)
             if if_absent and standing is not None:
                 raise PreconditionFailed(f"writing {key}", "412: it exists")

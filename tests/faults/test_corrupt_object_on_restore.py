@@ -11,6 +11,9 @@ import pytest
 
 from runctl_agent.contract.manifest import encode_manifest
 from runctl_agent.store.restore import Restorer
+from tests.e2e.proxy import Proxy, corrupt_response
+from tests.e2e.seaweed import S3
+from tests.e2e.wired import Wired
 from tests.fakes.manifests import KEYS, OwnNonces, manifest_of, put_data
 from tests.fakes.memory_store import MemoryStore
 
@@ -66,3 +69,38 @@ def test_without_a_crc_in_the_store_the_content_still_decides(tmp_path: Path) ->
     store.put(NEWEST, b"x" * len(store.objects[NEWEST].body))
     done = Restorer(store, KEYS, OwnNonces()).restore(str(tmp_path))
     assert done.manifest.step == 1
+
+
+@pytest.fixture
+def wired(tmp_path: Path, s3: S3, proxy: Proxy) -> Wired:
+    """With two checkpoints in S3."""
+    wired = Wired(tmp_path, s3, proxy)
+    with wired.running() as process:
+        for step in (1, 2):
+            wired.save(step)
+            wired.durable(process)
+    return wired
+
+
+def test_one_answer_changes_on_a_real_wire(wired: Wired, proxy: Proxy, tmp_path: Path) -> None:
+    proxy.set(corrupt_response("GetObject", key="/data/", times=1))
+    wired.agent.command("restore", "--to", str(tmp_path / "to"))
+    assert (tmp_path / "to" / "model_step_2.pt").read_bytes() == wired.saved["model_step_2.pt"]
+    assert len(proxy.befell()) == 1
+
+
+def test_every_answer_for_the_newest_changes_on_a_real_wire(wired: Wired, proxy: Proxy, tmp_path: Path) -> None:
+    proxy.set(corrupt_response("GetObject", key="/model_step_2.pt"))
+    done = wired.agent.command("restore", "--to", str(tmp_path / "to"))
+    assert "model_step_2.pt" in done.stderr
+    assert os.listdir(tmp_path / "to") == ["model_step_1.pt"]
+    assert (tmp_path / "to" / "model_step_1.pt").read_bytes() == wired.saved["model_step_1.pt"]
+
+
+def test_a_document_changes_on_a_real_wire(wired: Wired, proxy: Proxy, tmp_path: Path) -> None:
+    """One bit: a step or a rank may be another one, and all of it reads well."""
+    proxy.set(corrupt_response("GetObject", key="/manifests/", times=2))
+    done = wired.agent.command("restore", "--to", str(tmp_path / "to"))
+    assert (tmp_path / "to" / "model_step_2.pt").read_bytes() == wired.saved["model_step_2.pt"]
+    assert done.stderr == ""
+    assert len(proxy.befell()) == 2

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from runctl_agent.errors import BadChecksum
+from tests.e2e.proxy import Proxy, corrupt_request
+from tests.e2e.seaweed import S3
+from tests.e2e.wired import Wired
 from tests.fakes.memory_store import StoredObject
 from tests.fakes.uploads import BIG, BIG_KEY, CONTENTS, SMALL, SMALL_KEY, Bench
 
@@ -70,3 +73,23 @@ def test_the_object_is_not_what_its_parts_were(bench: Bench) -> None:
     bench.store.on_call = lambda method, key: None
     bench.send()
     assert bench.store.objects[BIG_KEY].body == CONTENTS[BIG]
+
+
+def test_on_a_real_wire(tmp_path: Path, s3: S3, proxy: Proxy) -> None:
+    """Whatever is sent has a checksum, documents too: each is refused, and sent again as it was."""
+    sent = [
+        ("UploadPart", "/data/"),
+        ("CompleteMultipartUpload", "/data/"),
+        ("PutObject", "/data/"),
+        ("PutObject", "/manifests/"),
+    ]
+    sent += [("PutObject", f"/{name}.json") for name in ("epoch", "latest", "status", "probe")]
+    proxy.set(*(corrupt_request(operation, key=key, times=2) for operation, key in sent))
+    wired = Wired(tmp_path, s3, proxy)
+    wired.save(1)
+    wired.save(2, size=1000)
+    with wired.running() as process:
+        wired.durable(process)
+    assert len(proxy.befell()) == 2 * len(sent)
+    assert {one.status for one in proxy.befell()} == {400}
+    wired.arrived()

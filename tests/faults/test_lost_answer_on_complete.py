@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from runctl_agent.errors import StoreUnavailable
+from tests.e2e.proxy import Proxy, lose
+from tests.e2e.seaweed import S3
+from tests.e2e.wired import Wired
 from tests.fakes.uploads import BIG, BIG_KEY, CONTENTS, Bench
 
 
@@ -77,3 +80,15 @@ def test_what_stands_there_has_the_right_size_and_other_bytes(bench: Bench) -> N
     bench.store.uploads.clear()
     bench.send()
     assert bench.store.objects[BIG_KEY].body == CONTENTS[BIG]
+
+
+def test_over_a_real_connection(tmp_path: Path, s3: S3, proxy: Proxy) -> None:
+    """Every answer is lost, to each of the client's own tries; from the second on the server knows the upload no more."""
+    proxy.set(lose("CompleteMultipartUpload"))
+    wired = Wired(tmp_path, s3, proxy)
+    wired.save()
+    with wired.running() as process:
+        wired.durable(process)
+    assert proxy.befell()[0].status == 200
+    assert (len(proxy.seen("CreateMultipartUpload")), len(proxy.seen("UploadPart"))) == (1, 2)
+    wired.arrived()

@@ -64,14 +64,14 @@ class ObjectStore(Protocol):
         if_absent: bool = False,
         if_match: str | None = None,
     ) -> str:
-        """Write a whole object and return its etag.
+        """Write a whole object and return its etag. `crc`: computed of the body where it is not given.
 
         Raises PreconditionFailed (`if_absent` and it exists; `if_match` and the etag differs or nothing is there: S3 says
         404, SeaweedFS 412), BadChecksum.
         """
 
     def get(self, key: str) -> Got | None:
-        """A small object whole; None if it does not exist."""
+        """A small object whole; None if it does not exist. Raises StoreUnavailable for other bytes than the store has."""
 
     def get_range(self, key: str, offset: int, length: int) -> bytes:
         """Exactly `length` bytes from `offset`. Raises NotFoundError (no such object), StoreUnavailable (short answer)."""

@@ -145,6 +145,8 @@ def translated(error: Exception, call: Call) -> RunctlError:
         return StoreRefused(call.what, why, mends.certificate(call.endpoint))
     if isinstance(error, CREDENTIALS):
         return StoreRefused(call.what, why, mends.CREDENTIALS)
+    if isinstance(error, boto.FlexibleChecksumError):
+        return StoreUnavailable(call.what, f"what came is not what S3 has: {why}", "nothing to do: it is tried again")
     if isinstance(error, NETWORK):
         return StoreUnavailable(call.what, why, mends.network(call.endpoint, call.region))
     if isinstance(error, boto.ParamValidationError):

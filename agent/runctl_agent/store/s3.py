@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import os
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from email.utils import parsedate_to_datetime
@@ -127,14 +128,15 @@ class S3Store:
         if_absent: bool = False,
         if_match: str | None = None,
     ) -> str:
-        options = _options(crc, if_absent, if_match)
+        options = _options(zlib.crc32(body) if crc is None else crc, if_absent, if_match)
         with self._call("PutObject", key, conditional=if_absent or if_match is not None):
             return self._client.put_object(Bucket=self.bucket, Key=key, Body=body_of(body), **options)["ETag"]
 
     def get(self, key: str) -> Got | None:
         try:
             with self._call("GetObject", key):
-                answer = self._client.get_object(Bucket=self.bucket, Key=key)
+                # botocore compares the body with the checksum that S3 kept of it, where that is the whole object's.
+                answer = self._client.get_object(Bucket=self.bucket, Key=key, ChecksumMode="ENABLED")
                 with closing(answer["Body"]) as body:
                     return Got(body.read(), answer["ETag"])
         except NotFoundError:
@@ -248,10 +250,8 @@ class S3Store:
         return Call(operation, self.bucket, key, self.region, self._client.meta.endpoint_url, conditional)
 
 
-def _options(crc: int | None, if_absent: bool, if_match: str | None) -> _PutOptions:
-    options = _PutOptions()
-    if crc is not None:
-        options["ChecksumCRC32"] = _encoded(crc)
+def _options(crc: int, if_absent: bool, if_match: str | None) -> _PutOptions:
+    options = _PutOptions(ChecksumCRC32=_encoded(crc))
     if if_absent:
         options["IfNoneMatch"] = "*"
     if if_match is not None:
