@@ -20,6 +20,7 @@ from .errors import ConfigError, ImdsUnavailable, RunctlError, WrongStateError
 from .publish import write_atomically
 from .records import Change, Instance, ProcessId
 from .runtime import Runtime
+from .store.bandwidth import Limiter
 from .store.journal import Journal
 from .store.s3 import S3Store
 from .surroundings import Reached
@@ -34,6 +35,7 @@ class Machine:
     def __init__(self, runtime: Runtime, spec: Spec, state_dir: str) -> None:
         self._runtime = runtime
         self._spec = spec
+        self._limiter = Limiter(runtime, spec.bandwidth)
         self._processes = LinuxProcesses()
         self.state_dir = state_dir
         self.boot_id = self._processes.boot_id
@@ -80,7 +82,8 @@ class Machine:
     def store(self, instance: Instance | None, bucket: str | None = None) -> S3Store:
         # Where AWS_REGION is not set, the bucket is asked for in the instance's own region.
         region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-        return S3Store(bucket or self.destination.bucket, region=region or (instance.region if instance is not None else None))
+        region = region or (instance.region if instance is not None else None)
+        return S3Store(bucket or self.destination.bucket, region=region, limiter=self._limiter)
 
     def tags(self, instance: Instance) -> Ec2Tags:
         return Ec2Tags(instance, self._imds.tags)

@@ -157,7 +157,7 @@ class Sender:
 
     def _commit(self, row: Row, manifest: Manifest) -> None:
         outcome: Committed = self._committer.commit(manifest)
-        self._journal.committed(row.id, outcome.key, self._runtime.now())
+        self._journal.committed(row.id, outcome.key, self._runtime.now(), manifest)
         self._stager.release(row.staged)
         self._failures = 0
         self.commits += 1

@@ -16,10 +16,18 @@ from .lineage import Lineage
 from .records import Held, ProcessId
 from .runtime import Event, Runtime
 from .sender import Sender
+from .store import codec
 from .store.commit import Committer
+from .store.dedup import Dedup
 from .store.journal import Journal, Row
+from .store.pins import Pins
 from .store.upload import Uploader
 from .surroundings import Reached
+
+
+def compression(spec: Spec) -> str:
+    """What is asked for, where it can be done; `unmet` says where it can't."""
+    return spec.compression if codec.available() else "none"
 
 
 def gatherer_of(runtime: Runtime, spec: Spec, stager: Stager, locks: Locks, journal: Journal, filled: Event) -> Gatherer:
@@ -52,5 +60,7 @@ def sender_of(
         gatherer.forget(finished.root, finished.name, rewritten=any(file.held is Held.LINK for file in row.staged.files))
 
     lineage = Lineage(runtime, journal, committer, reached.name, boot_id, backlog=lambda: gatherer.backlog, trainer=trainer)
-    uploader = Uploader(reached.store, journal, keys, runtime)
+    dedup = Dedup(reached.store, keys, journal) if spec.dedup else None
+    pins = Pins(reached.store, keys, runtime)
+    uploader = Uploader(reached.store, journal, keys, runtime, compression=compression(spec), dedup=dedup, pins=pins)
     return Sender(runtime, spec.run, reached.name, journal, stager, locks, uploader, committer, lineage, filled, dropped)

@@ -24,8 +24,6 @@ def test_a_plain_spec_asks_for_nothing_that_is_not_done() -> None:
         (replace(PLAIN, limits=Limits(max_runtime=60.0)), "limits.max_runtime"),
         (replace(PLAIN, limits=Limits(idle_gpu_after=60.0)), "limits.idle_gpu_after"),
         (replace(PLAIN, retention=Retention(keep_last=3)), "retention"),
-        (replace(PLAIN, compression="zstd"), "compression: zstd"),
-        (replace(PLAIN, bandwidth=1), "bandwidth"),
         (replace(PLAIN, isolate_credentials=True), "isolate_credentials"),
     ],
 )

@@ -37,7 +37,6 @@ class Bench:
         os.makedirs(directory, exist_ok=True)
         self.folder = os.path.join(directory, "staged")
         self.store = store if store is not None else MemoryStore()
-        self.sent: list[int] = []
         self._path = os.path.join(directory, "journal.db")
         self._lives = itertools.count(1)
         self._journals: list[Journal] = []
@@ -52,9 +51,7 @@ class Bench:
         self._journals.append(self.journal)
         self.clock = FakeRuntime()
         self.runtime = runtime if runtime is not None else self.clock
-        self.uploader = Uploader(
-            self.store, self.journal, KEYS, self.runtime, part_size=lambda size: PART, on_bytes=self.sent.append
-        )
+        self.uploader = Uploader(self.store, self.journal, KEYS, self.runtime, part_size=lambda size: PART)
 
     def add(self, contents: Mapping[str, bytes]) -> None:
         staged = write_files(self.folder, contents)

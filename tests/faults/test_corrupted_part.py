@@ -29,7 +29,7 @@ def test_once(bench: Bench, method: str) -> None:
     assert bench.store.objects[BIG_KEY].body == CONTENTS[BIG]
     assert bench.store.objects[SMALL_KEY].body == CONTENTS[SMALL]
     assert bench.clock.slept == [0.5]
-    assert sum(bench.sent) == sum(map(len, CONTENTS.values()))
+    assert bench.journal.totals().sent_bytes == sum(map(len, CONTENTS.values()))
 
 
 def test_again_and_again_is_an_error_after_the_exact_waits(bench: Bench) -> None:

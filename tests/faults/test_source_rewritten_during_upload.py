@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from runctl_agent.errors import SourceChanged, StoreUnavailable
+from runctl_agent.store.progress import PartProgress
 from tests.fakes.uploads import BIG, BIG_KEY, CONTENTS, PART, SMALL, Bench
 
 
@@ -90,8 +91,12 @@ def test_other_bytes_under_the_same_identity_after_a_power_loss(bench: Bench, na
     bench.live()
     if name == SMALL:
         bench.store.on_call = lambda method, key: None
-        bench.journal.file_done(
-            bench.row.id, SMALL, f"{BIG_KEY.removesuffix(BIG)}{SMALL}", PART, size=len(CONTENTS[SMALL]), crc=0, digest="blake3:00"
+        bench.journal.put_done(
+            bench.row.id,
+            SMALL,
+            f"{BIG_KEY.removesuffix(BIG)}{SMALL}",
+            PART,
+            PartProgress(1, len(CONTENTS[SMALL]), "", 0, ("00",)),
         )
     with pytest.raises(SourceChanged) as error:
         bench.send()

@@ -14,6 +14,7 @@ from runctl_agent.contract.manifest import Rank
 from runctl_agent.errors import JournalError
 from runctl_agent.records import FileEntry, FileId, Finished, Held, Staged, StagedFile
 from runctl_agent.store.journal import Behind, HeldEpoch, Journal, Row
+from runctl_agent.store.progress import PartProgress
 from runctl_agent.store.rows import Newest, decode_staged
 from tests.fakes.staged_files import finished, staged
 
@@ -75,7 +76,7 @@ def test_nothing_is_behind_at_first(journal: Journal) -> None:
 def test_what_is_behind_leaves_out_what_was_sent(journal: Journal) -> None:
     first = add(journal, staged(finished("a", at=1.0, size=100)))
     add(journal, staged(finished("b", at=2.0, size=50)))
-    journal.file_done(first.id, "model.pt", "k", 100, size=30, crc=1, digest="blake3:00")
+    journal.put_done(first.id, "model.pt", "k", 100, PartProgress(1, 30, "e", 1, ("00",)))
     assert journal.behind() == Behind(2, 120, 1.0)
     journal.committed(first.id, "m", 3.0)
     assert journal.behind() == Behind(1, 50, 2.0)

@@ -8,6 +8,7 @@ import sqlite3
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from runctl_agent.errors import JournalError
 from runctl_agent.records import FileEntry, FileId, Finished
 from runctl_agent.runtime import ThreadRuntime, run_pool
 from runctl_agent.store.journal import HeldEpoch, Journal, Row
+from runctl_agent.store.piece import Frame
 from runctl_agent.store.progress import PartProgress
 from runctl_agent.store.rows import Newest, RowState, decode_staged, encode_staged
 from tests.fakes.staged_files import finished, staged
@@ -288,7 +290,9 @@ class TestDrop:
         row = add(journal, finished())
         journal.start_upload(row.id, "open.pt", "k1", "u1", 8)
         journal.start_upload(row.id, "done.pt", "k2", "u2", 8)
-        journal.file_done(row.id, "done.pt", "k2", 8, size=4, crc=1, digest="blake3:00")
+        journal.part_done(row.id, "done.pt", "u2", PartProgress(1, 4, "e", 1, ("00",)))
+        journal.completed(row.id, "done.pt", "u2")
+        journal.put_done(row.id, "small.pt", "k3", 8, PartProgress(1, 4, "e", 1, ("00",)))
         journal.drop(row.id, "changed")
         assert [(owed.key, owed.upload_id) for owed in opened().owed_aborts()] == [("k1", "u1")]
         assert journal.files(row.id) == []
@@ -304,7 +308,7 @@ class TestDrop:
 
 
 class TestProgress:
-    PART = PartProgress(1, 8, "e1", 17, "ab")
+    PART = PartProgress(1, 8, "e1", 17, ("ab", "cd"), (Frame(5, 1), Frame(3, 2)))
 
     def test_parts_survive_a_restart(self, opened: Open, journal: Journal) -> None:
         row = add(journal, finished())
@@ -313,6 +317,25 @@ class TestProgress:
         (progress,) = opened().files(row.id)
         assert (progress.path, progress.key, progress.upload_id, progress.part_size) == ("caf\udce9.pt", "k", "u", 8)
         assert (progress.done, progress.parts) == (False, (self.PART,))
+        assert (progress.encoding, progress.sampled) == ("identity", None)
+
+    def test_a_completed_upload_is_done_and_no_other_is(self, opened: Open, journal: Journal) -> None:
+        row = add(journal, finished())
+        journal.start_upload(row.id, "a.pt", "k.zst", "u", 8, "zstd", 1.5)
+        journal.part_done(row.id, "a.pt", "u", self.PART)
+        with pytest.raises(JournalError):
+            journal.completed(row.id, "a.pt", "another")
+        assert not opened().files(row.id)[0].done
+        journal.completed(row.id, "a.pt", "u")
+        (progress,) = opened().files(row.id)
+        assert (progress.done, progress.encoding, progress.sampled, progress.parts) == (True, "zstd", 1.5, (self.PART,))
+
+    def test_what_is_copied_is_not_counted_as_sent(self, journal: Journal) -> None:
+        row = add(journal, finished(size=10))
+        journal.start_upload(row.id, "model.pt", "k", "u", 8)
+        journal.part_done(row.id, "model.pt", "u", replace(self.PART, copied=True))
+        assert (journal.totals().sent_bytes, journal.pending().bytes) == (0, 2)
+        assert journal.files(row.id)[0].parts[0].copied
 
     def test_a_part_of_an_upload_given_up_is_refused(self, journal: Journal) -> None:
         row = add(journal, finished())
@@ -355,7 +378,7 @@ class TestSums:
     def test_what_is_behind_leaves_out_what_was_sent(self, journal: Journal) -> None:
         first = add(journal, finished("a", at=1.0, size=100))
         add(journal, finished("b", at=2.0, size=50))
-        journal.file_done(first.id, "model.pt", "k", 100, size=30, crc=1, digest="blake3:00")
+        journal.put_done(first.id, "model.pt", "k", 100, PartProgress(1, 30, "e", 1, ("00",)))
         pending = journal.pending()
         assert (pending.checkpoints, pending.bytes, pending.oldest_at) == (2, 120, 1.0)
         assert names(pending.rows) == ["b", "a"]

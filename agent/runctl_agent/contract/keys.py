@@ -116,8 +116,8 @@ class Keys:
         """The prefix of one checkpoint's data."""
         return f"{self.base}data/{_pair(epoch, seq)}/"
 
-    def data(self, epoch: int, seq: int, checkpoint: str, path: str) -> str:
-        return self._fitting(self.data_prefix(epoch, seq), f"{_encoded(checkpoint)}/{_encoded(path, '/')}")
+    def data(self, epoch: int, seq: int, checkpoint: str, path: str, tail: str = "") -> str:
+        return self._fitting(self.data_prefix(epoch, seq), f"{_encoded(checkpoint)}/{_encoded(path, '/')}", tail)
 
     def pin(self, epoch: int, seq: int) -> str:
         return f"{self.pins}{_pair(epoch, seq)}.json"

@@ -21,10 +21,6 @@ def unmet(spec: Spec) -> tuple[str, ...]:
         found.append("limits.idle_gpu_after is not watched by this version")
     if spec.retention.keep_last or spec.retention.keep_every:
         found.append("retention is not applied by this version: every checkpoint is kept")
-    if spec.compression != "none":
-        found.append(f"compression: {spec.compression} is not done by this version: checkpoints are sent as they are")
-    if spec.bandwidth:
-        found.append("bandwidth is not limited by this version")
     if spec.isolate_credentials:
         found.append("isolate_credentials is not done by this version: the training has the instance's role")
     return tuple(found)

@@ -18,6 +18,7 @@ from runctl_agent.contract.unmet import unmet
 from runctl_agent.errors import JournalError, RunctlError, TagError
 from runctl_agent.report import Conduct, Report
 from runctl_agent.runtime import Runtime
+from runctl_agent.store import codec
 from runctl_agent.store.backoff import backoff
 from runctl_agent.store.journal import Journal
 from runctl_agent.store.objects import Got
@@ -71,7 +72,7 @@ class Conductor:
             if spec.training.command
             else None
         )
-        self.unmet = unmet(spec)
+        self.unmet = tuple(filter(None, (*unmet(spec), codec.lacks(spec.compression))))
         for one in self.unmet:
             log.warning("%s", one)
         self._wants = Wants(runtime, journal, around.boot_id, flushing)

@@ -6,6 +6,11 @@ import io
 import os
 from typing import IO, cast
 
+from .bandwidth import Limiter
+
+PIECE = 16 * 1024
+"""Bytes that are let through at once where a limit is set."""
+
 
 class _View(io.RawIOBase):
     """A memoryview to be read: `read` gives slices of it."""
@@ -38,8 +43,23 @@ class _View(io.RawIOBase):
         return self._at
 
 
-def body_of(data: bytes | memoryview) -> bytes | IO[bytes]:
+class _Paced(_View):
+    """Waits for each piece until the limit lets it through."""
+
+    def __init__(self, view: memoryview, limiter: Limiter) -> None:
+        super().__init__(view)
+        self._limiter = limiter
+
+    def read(self, size: int | None = -1) -> memoryview:
+        piece = super().read(PIECE if size is None or size < 0 else min(size, PIECE))
+        self._limiter.take(len(piece))
+        return piece
+
+
+def body_of(data: bytes | memoryview, limiter: Limiter | None = None) -> bytes | IO[bytes]:
     """Quickest is a view of a whole bytes or bytearray: it goes to the socket in one call, any other in pieces of 16 KiB."""
+    if limiter is not None and limiter.limits and len(data):
+        return cast("IO[bytes]", _Paced(memoryview(data), limiter))
     if isinstance(data, bytes):
         return data
     if not data.c_contiguous:

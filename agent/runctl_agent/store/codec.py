@@ -37,6 +37,13 @@ def available() -> bool:
     return True
 
 
+def lacks(setting: str) -> str:
+    """Why this compression can't be done here, one sentence; empty if it can."""
+    if setting == "none" or available():
+        return ""
+    return f"compression: {setting} is not done: zstandard is not installed (pip install 'runctl[compress]')"
+
+
 def encode(content: bytes | memoryview) -> bytes:
     """One frame, with the content's size and checksum in it. Raises WrongStateError where zstandard is not installed."""
     frame: bytes = _zstandard().ZstdCompressor(level=LEVEL, write_checksum=True, write_content_size=True).compress(content)

@@ -12,7 +12,7 @@ from runctl_agent.contract.manifest import Manifest
 from runctl_agent.records import Staged
 from runctl_agent.runtime import ThreadRuntime
 
-from . import sums
+from . import stored, sums
 from .database import Database
 from .progress import Progress, forget_row
 from .rows import Behind as Behind
@@ -20,9 +20,7 @@ from .rows import HeldEpoch as HeldEpoch
 from .rows import Newest, RowState, Totals, blob, encode_staged, row_of, text_of
 from .rows import Pending as Pending
 from .rows import Row as Row
-
-MOST = 2**63 - 1
-"""The largest number that SQLite holds; a sparse tree may be larger."""
+from .stored import MOST
 
 
 class Journal(Progress):
@@ -162,8 +160,8 @@ class Journal(Progress):
                 _drop(connection, row_id, reason)
             return found is not None
 
-    def committed(self, row_id: int, manifest_key: str, now: float) -> None:
-        """The manifest stands. Told twice it counts once."""
+    def committed(self, row_id: int, manifest_key: str, now: float, manifest: Manifest | None = None) -> None:
+        """The manifest stands. Told twice it counts once. What `manifest` lists need not be sent again."""
         with self._database.write() as connection:
             found = connection.execute("SELECT * FROM staged WHERE id = ?", (row_id,)).fetchone()
             if found is None:
@@ -176,6 +174,8 @@ class Journal(Progress):
             )
             _settle(connection, row_id, RowState.COMMITTED)
             sums.remember_commit(connection, row, manifest_key, now)
+            if manifest is not None:
+                stored.remember(connection, manifest_key, manifest)
 
     def restored(self, root: str, name: str, signature: str, manifest_key: str, manifest: Manifest) -> None:
         """What is about to stand at `name` came from S3: it is committed already, and not sent again.
@@ -192,6 +192,7 @@ class Journal(Progress):
                 (*values, manifest_key, at),
             )
             sums.remember_newest(connection, Newest(name, manifest.step, manifest.rank, at, manifest_key))
+            stored.remember(connection, manifest_key, manifest)
 
     def hasten(self) -> None:
         """What failed and waits is due now."""

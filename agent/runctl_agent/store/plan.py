@@ -14,6 +14,8 @@ GIB = 1024**3
 
 MOST_PARTS = 10_000
 SMALLEST_PART = 8 * MIB
+LEAST_PART = 5 * MIB
+"""The least that S3 takes for a part that is not the last."""
 LARGEST_PART = 5 * GIB
 LARGEST_OBJECT = MOST_PARTS * LARGEST_PART  # 48.8 TiB
 

@@ -6,34 +6,47 @@ import os
 import sqlite3
 from dataclasses import dataclass
 
+from runctl_agent.contract.files import IDENTITY
 from runctl_agent.errors import JournalError
 
+from . import stored
 from .database import Database
+from .piece import Frame
 
 
 @dataclass(frozen=True, slots=True)
 class PartProgress:
-    """A part the store took. `digest` is BLAKE3 in hexadecimal."""
+    """A part the store has: `size` bytes of content, `crc` the CRC-32 of what it stored of them.
+
+    `digests` are those of the content parts, BLAKE3 in hexadecimal; `frames` what each takes where it is compressed;
+    `copied`: inside S3, from another object.
+    """
 
     number: int
     size: int
     etag: str
     crc: int
-    digest: str
+    digests: tuple[str, ...]
+    frames: tuple[Frame, ...] = ()
+    copied: bool = False
+
+    @property
+    def stored(self) -> int:
+        """Bytes in the store."""
+        return sum(frame.stored for frame in self.frames) if self.frames else self.size
 
 
 @dataclass(frozen=True, slots=True)
 class FileProgress:
-    """A file's upload. `upload_id` and `parts` are empty for a single PUT; `digest` (as in manifests) and `crc` are the whole
-    file's once `done`."""
+    """A file's upload. `upload_id` is empty for a single PUT, whose one part is there once `done`."""
 
     path: str
     key: str
     upload_id: str
     part_size: int
+    encoding: str
+    sampled: float | None
     done: bool
-    crc: int
-    digest: str
     parts: tuple[PartProgress, ...]
 
 
@@ -78,13 +91,22 @@ class Progress:
                 values,
             )
 
-    def start_upload(self, row_id: int, path: str, key: str, upload_id: str, part_size: int) -> None:
+    def start_upload(
+        self,
+        row_id: int,
+        path: str,
+        key: str,
+        upload_id: str,
+        part_size: int,
+        encoding: str = IDENTITY,
+        sampled: float | None = None,
+    ) -> None:
         """Remember a multipart upload, in the place of what was known of this file."""
         with self._database.write() as connection:
             _forget(connection, row_id, os.fsencode(path))
             connection.execute(
-                "INSERT INTO files (row, path, key, upload_id, part_size) VALUES (?, ?, ?, ?, ?)",
-                (row_id, os.fsencode(path), key, upload_id, part_size),
+                "INSERT INTO files (row, path, key, upload_id, part_size, encoding, sampled) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (row_id, os.fsencode(path), key, upload_id, part_size, encoding, sampled),
             )
 
     def part_done(self, row_id: int, path: str, upload_id: str, part: PartProgress) -> None:
@@ -98,27 +120,38 @@ class Progress:
             found = connection.execute(
                 "UPDATE files SET sent = sent + ? WHERE row = ? AND path = ? AND upload_id = ?", (grown, *where, upload_id)
             )
-            if found.rowcount != 1:
-                raise JournalError(f"the upload of {path!a} was given up by another runctl-agent")
-            connection.execute(
-                "INSERT OR REPLACE INTO parts VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (*where, part.number, part.size, part.etag, part.crc, part.digest),
-            )
-            _count(connection, part.size)
+            _one_changed(found, path)
+            _put_part(connection, where, part)
 
-    def file_done(self, row_id: int, path: str, key: str, part_size: int, *, size: int, crc: int, digest: str) -> None:
-        """Remember that the store has the whole file."""
+    def put_done(
+        self,
+        row_id: int,
+        path: str,
+        key: str,
+        part_size: int,
+        part: PartProgress,
+        encoding: str = IDENTITY,
+        sampled: float | None = None,
+    ) -> None:
+        """Remember that the store has the whole file, by a single PUT."""
         where = (row_id, os.fsencode(path))
         with self._database.write() as connection:
-            before = connection.execute("SELECT sent FROM files WHERE row = ? AND path = ?", where).fetchone()
+            _forget(connection, *where)
             connection.execute(
-                """INSERT INTO files (row, path, key, upload_id, part_size, sent, done, crc, digest)
-                VALUES (?, ?, ?, '', ?, ?, 1, ?, ?)
-                ON CONFLICT (row, path) DO UPDATE
-                SET done = 1, sent = excluded.sent, crc = excluded.crc, digest = excluded.digest""",
-                (*where, key, part_size, size, crc, digest),
+                """INSERT INTO files (row, path, key, upload_id, part_size, encoding, sampled, sent, done)
+                VALUES (?, ?, ?, '', ?, ?, ?, ?, 1)""",
+                (*where, key, part_size, encoding, sampled, part.size),
             )
-            _count(connection, size - (before[0] if before else 0))
+            _put_part(connection, where, part)
+
+    def completed(self, row_id: int, path: str, upload_id: str) -> None:
+        """The store made an object of the parts. Raises JournalError if the upload is not the file's own any more."""
+        where = (row_id, os.fsencode(path))
+        with self._database.write() as connection:
+            found = connection.execute(
+                "UPDATE files SET done = 1 WHERE row = ? AND path = ? AND upload_id = ?", (*where, upload_id)
+            )
+            _one_changed(found, path)
 
     def forget_file(self, row_id: int, path: str) -> None:
         """Begin this file anew; what was open is owed an abort."""
@@ -129,13 +162,17 @@ class Progress:
         with self._database.read() as connection:
             parts: dict[bytes, list[PartProgress]] = {}
             for path, *part in connection.execute(
-                "SELECT path, number, size, etag, crc, digest FROM parts WHERE row = ? ORDER BY path, number", (row_id,)
+                """SELECT path, number, size, etag, crc, digests, frames, copied FROM parts
+                WHERE row = ? ORDER BY path, number""",
+                (row_id,),
             ):
-                parts.setdefault(path, []).append(PartProgress(*part))
+                parts.setdefault(path, []).append(_part(*part))
             return [
-                FileProgress(os.fsdecode(path), key, upload, size, bool(done), crc, digest, tuple(parts.get(path, ())))
-                for path, key, upload, size, done, crc, digest in connection.execute(
-                    "SELECT path, key, upload_id, part_size, done, crc, digest FROM files WHERE row = ? ORDER BY path", (row_id,)
+                FileProgress(os.fsdecode(path), key, upload, size, encoding, sampled, bool(done), tuple(parts.get(path, ())))
+                for path, key, upload, size, encoding, sampled, done in connection.execute(
+                    """SELECT path, key, upload_id, part_size, encoding, sampled, done FROM files
+                    WHERE row = ? ORDER BY path""",
+                    (row_id,),
                 )
             ]
 
@@ -167,6 +204,18 @@ class Progress:
                 (error.encode("utf-8", "surrogatepass"), next_try, owed.key, owed.upload_id),
             )
 
+    # --- what the store has of files that were committed ---
+
+    def stored_before(self, checkpoint: str, kind: str, path: str, size: int) -> stored.StoredFile | None:
+        """The file that a new one is a successor of, if there is one."""
+        with self._database.read() as connection:
+            return stored.before(connection, checkpoint, kind, path, size)
+
+    def stored_alike(self, size: int, head: str = "") -> list[stored.StoredFile]:
+        """Files of this size, and with this digest of the first content part if one is given."""
+        with self._database.read() as connection:
+            return stored.alike(connection, size, head)
+
 
 def forget_row(connection: sqlite3.Connection, row_id: int) -> None:
     """Within a transaction of the caller's."""
@@ -182,6 +231,27 @@ def _forget(connection: sqlite3.Connection, row_id: int, path: bytes) -> None:
     )
     connection.execute("DELETE FROM parts WHERE row = ? AND path = ?", (row_id, path))
     connection.execute("DELETE FROM files WHERE row = ? AND path = ?", (row_id, path))
+
+
+def _one_changed(done: sqlite3.Cursor, path: str) -> None:
+    if done.rowcount != 1:
+        raise JournalError(f"the upload of {path!a} was given up by another runctl-agent")
+
+
+def _put_part(connection: sqlite3.Connection, where: tuple[int, bytes], part: PartProgress) -> None:
+    frames = " ".join(f"{frame.stored}:{frame.crc}" for frame in part.frames)
+    connection.execute(
+        "INSERT OR REPLACE INTO parts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (*where, part.number, part.size, part.etag, part.crc, " ".join(part.digests), frames, part.copied),
+    )
+    if not part.copied:
+        _count(connection, part.size)
+
+
+def _part(number: int, size: int, etag: str, crc: int, digests: str, frames: str, copied: int) -> PartProgress:
+    pairs = (frame.split(":") for frame in frames.split())
+    listed = tuple(Frame(int(stored), int(of)) for stored, of in pairs)
+    return PartProgress(number, size, etag, crc, tuple(digests.split()), listed, bool(copied))
 
 
 def _count(connection: sqlite3.Connection, sent: int) -> None:

@@ -11,7 +11,7 @@ from runctl_agent.errors import NoSuchUpload
 from .journal import Journal
 from .objects import ObjectStore
 from .outgoing import Outgoing
-from .piece import changed, read_piece
+from .piece import changed, read_facts
 from .plan import SMALLEST_PART, cut
 from .progress import FileProgress, PartProgress
 
@@ -42,7 +42,7 @@ class Reconciler:
 
     def reconcile(self, row_id: int, file: Outgoing, progress: FileProgress, opener: Callable[[str], int]) -> None:
         """Fill in `file`; what is not confirmed is left to be sent. Raises SourceChanged if the disk has other bytes now."""
-        if not file.matches(progress):
+        if not file.adopt(progress):
             self._journal.forget_file(row_id, file.path)
         elif progress.done:
             self._done(row_id, file, progress, opener)
@@ -50,14 +50,12 @@ class Reconciler:
             self._open(row_id, file, progress, opener)
 
     def _done(self, row_id: int, file: Outgoing, progress: FileProgress, opener: Callable[[str], int]) -> None:
-        digest = progress.digest.partition(":")[2]
-        listed = progress.parts or (PartProgress(1, file.size, "", progress.crc, digest),)
-        self._confirm_disk(row_id, file, listed, opener)
-        if self._all_here(row_id, file) or holds(self._store, file.key, file.size, progress.crc):
-            _keep(file, listed)
+        self._confirm_disk(row_id, file, progress.parts, opener)
+        _keep(file, progress.parts)
+        if self._all_here(row_id, file) or holds(self._store, file.key, file.stored, file.crc):
             file.done = True
         else:
-            self._journal.forget_file(row_id, file.path)
+            self._begin_anew(row_id, file)
 
     def _open(self, row_id: int, file: Outgoing, progress: FileProgress, opener: Callable[[str], int]) -> None:
         try:
@@ -65,7 +63,7 @@ class Reconciler:
         except NoSuchUpload:
             self._closed(row_id, file, progress, opener)
             return
-        confirmed = [part for part in progress.parts if (part.number, part.size, part.etag) in there]
+        confirmed = [part for part in progress.parts if (part.number, part.stored, part.etag) in there]
         self._confirm_disk(row_id, file, confirmed, opener)
         file.upload_id = progress.upload_id
         _keep(file, confirmed)
@@ -73,12 +71,16 @@ class Reconciler:
     def _closed(self, row_id: int, file: Outgoing, progress: FileProgress, opener: Callable[[str], int]) -> None:
         """The upload is gone: completed, with the answer lost, or expired."""
         _keep(file, progress.parts)
-        if not file.missing() and holds(self._store, file.key, file.size, file.crc):
+        if not file.missing() and holds(self._store, file.key, file.stored, file.crc):
             self._confirm_disk(row_id, file, progress.parts, opener)
-            record_done(self._journal, row_id, file)
+            self._journal.completed(row_id, file.path, progress.upload_id)
+            file.done = True
         else:
-            file.parts.clear()
-            self._journal.forget_file(row_id, file.path)
+            self._begin_anew(row_id, file)
+
+    def _begin_anew(self, row_id: int, file: Outgoing) -> None:
+        file.parts.clear()
+        self._journal.forget_file(row_id, file.path)
 
     def _all_here(self, row_id: int, file: Outgoing) -> bool:
         here = self._here.get(row_id, set())
@@ -93,16 +95,10 @@ class Reconciler:
         descriptor = opener(file.path)
         try:
             for part in foreign:
-                if read_piece(descriptor, spans[part.number], file.path).digest != part.digest:
+                if read_facts(descriptor, file.contents(spans[part.number]), file.path).digests != part.digests:
                     raise changed(file.path, f"part {part.number} differs from what was sent before the restart")
         finally:
             os.close(descriptor)
-
-
-def record_done(journal: Journal, row_id: int, file: Outgoing) -> None:
-    """The store has the whole file, proven."""
-    journal.file_done(row_id, file.path, file.key, file.part_size, size=file.size, crc=file.crc, digest=file.digest)
-    file.done = True
 
 
 def holds(store: ObjectStore, key: str, size: int, crc: int) -> bool | None:

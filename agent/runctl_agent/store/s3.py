@@ -20,6 +20,7 @@ from botocore.exceptions import ClientError
 
 from runctl_agent.errors import NoSuchUpload, NotFoundError, StoreUnavailable
 
+from .bandwidth import Limiter
 from .body import body_of
 from .objects import Got, Head, SentPart, Source
 from .ranged import RangedBody, short
@@ -77,9 +78,16 @@ class S3Store:
     """One bucket. Safe to use from several threads."""
 
     def __init__(
-        self, bucket: str, *, region: str | None = None, client: S3Client | None = None, connections: int = CONNECTIONS
+        self,
+        bucket: str,
+        *,
+        region: str | None = None,
+        client: S3Client | None = None,
+        connections: int = CONNECTIONS,
+        limiter: Limiter | None = None,
     ) -> None:
         self.bucket = bucket
+        self._limiter = limiter
         self._client = client or connect(region, connections=connections)
 
     def __enter__(self) -> S3Store:
@@ -130,7 +138,7 @@ class S3Store:
     ) -> str:
         options = _options(zlib.crc32(body) if crc is None else crc, if_absent, if_match)
         with self._call("PutObject", key, conditional=if_absent or if_match is not None):
-            return self._client.put_object(Bucket=self.bucket, Key=key, Body=body_of(body), **options)["ETag"]
+            return self._client.put_object(Bucket=self.bucket, Key=key, Body=body_of(body, self._limiter), **options)["ETag"]
 
     def get(self, key: str) -> Got | None:
         try:
@@ -150,6 +158,8 @@ class S3Store:
 
     @contextmanager
     def open_range(self, key: str, offset: int, length: int) -> Iterator[RangedBody]:
+        if self._limiter is not None:
+            self._limiter.take(length)
         call = self._described("GetObject", key)
         with self._call("GetObject", key):
             answer = self._client.get_object(Bucket=self.bucket, Key=key, Range=f"bytes={offset}-{offset + length - 1}")
@@ -191,7 +201,7 @@ class S3Store:
                 Key=key,
                 UploadId=upload_id,
                 PartNumber=number,
-                Body=body_of(body),
+                Body=body_of(body, self._limiter),
                 ChecksumCRC32=_encoded(crc),
             )["ETag"]
 

@@ -6,8 +6,8 @@ reading what is known stays fast with many rows.
 
 from __future__ import annotations
 
-VERSION = 2
-"""In `PRAGMA user_version`. 1 was never released."""
+VERSION = 3
+"""In `PRAGMA user_version`. 1 and 2 were never released."""
 
 TABLES = (
     "CREATE TABLE facts (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
@@ -35,17 +35,23 @@ TABLES = (
         FROM rows JOIN snapshots ON snapshots.row = rows.id WHERE state = 'staged'""",
     """CREATE TABLE files (
         row INTEGER NOT NULL, path BLOB NOT NULL, key TEXT NOT NULL, upload_id TEXT NOT NULL, part_size INTEGER NOT NULL,
-        sent INTEGER NOT NULL DEFAULT 0, done INTEGER NOT NULL DEFAULT 0,
+        encoding TEXT NOT NULL, sampled REAL, sent INTEGER NOT NULL DEFAULT 0, done INTEGER NOT NULL DEFAULT 0,
         crc INTEGER NOT NULL DEFAULT 0, digest TEXT NOT NULL DEFAULT '',
         PRIMARY KEY (row, path)) WITHOUT ROWID""",
     """CREATE TABLE parts (
         row INTEGER NOT NULL, path BLOB NOT NULL, number INTEGER NOT NULL,
-        size INTEGER NOT NULL, etag TEXT NOT NULL, crc INTEGER NOT NULL, digest TEXT NOT NULL,
-        PRIMARY KEY (row, path, number)) WITHOUT ROWID""",
+        size INTEGER NOT NULL, etag TEXT NOT NULL, crc INTEGER NOT NULL, digests TEXT NOT NULL,
+        frames TEXT NOT NULL, copied INTEGER NOT NULL, PRIMARY KEY (row, path, number)) WITHOUT ROWID""",
     """CREATE TABLE aborts (
         key TEXT NOT NULL, upload_id TEXT NOT NULL, row INTEGER NOT NULL,
         attempts INTEGER NOT NULL DEFAULT 0, next_try REAL NOT NULL DEFAULT 0, error BLOB NOT NULL DEFAULT x'',
         PRIMARY KEY (key, upload_id)) WITHOUT ROWID""",
+    # The files of what was committed last: what need not be sent again. `head`: the digest of the first content part.
+    """CREATE TABLE stored (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, manifest TEXT NOT NULL, checkpoint BLOB NOT NULL, kind TEXT NOT NULL,
+        path BLOB NOT NULL, size INTEGER NOT NULL, head TEXT NOT NULL)""",
+    "CREATE INDEX stored_alike ON stored (size, head)",
+    "CREATE INDEX stored_path ON stored (path)",
     "CREATE TABLE totals (one INTEGER PRIMARY KEY CHECK (one = 1), sent_bytes INTEGER NOT NULL, newest TEXT NOT NULL)",
     "INSERT INTO totals VALUES (1, 0, '')",
 )

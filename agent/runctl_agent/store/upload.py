@@ -1,10 +1,13 @@
 """From a journal row to S3 data objects.
 
-The stages, each over all files of the checkpoint, at most `width` at a time:
+The stages, each over all files of the checkpoint:
 
-    prepare     reconcile with what an earlier life sent; begin what is new
-    send        every missing part: read once, hashed and checksummed on that pass, sent, journaled
+    prepare     reconcile with what an earlier life sent; choose the encoding; look for what is stored already
+    first       the first part of files that may be stored as a whole: if they are, nothing of them is sent
+    send        every missing part: read once, hashed and checksummed on that pass, and sent, unless an earlier object has it
+    copy        what an earlier object has, inside S3; what can't be copied is sent
     complete    make objects of parts, and confirm size and CRC by a HEAD
+    pin         what is only referenced is held against retention; what retention has condemned is sent
     verify      the staged files are still what was finished
 
 The manifest is not written here: until it is, none of this is a checkpoint.
@@ -12,51 +15,44 @@ The manifest is not written here: until it is, none of this is a checkpoint.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
+from runctl_agent.contract.files import IDENTITY, ZSTD
 from runctl_agent.contract.keys import Keys
-from runctl_agent.contract.manifest import ManifestFile
-from runctl_agent.errors import BadChecksum, NoSuchUpload, PreconditionFailed, StoreError, StoreUnavailable, WrongStateError
+from runctl_agent.contract.manifest import ManifestFile, Rank
+from runctl_agent.errors import StoreError, WrongStateError
 from runctl_agent.records import StagedFile
 from runctl_agent.runtime import Runtime, run_pool
 
 from . import plan
 from .backoff import backoff
+from .complete import Completer
+from .compression import choice_for
+from .concurrency import Concurrency
+from .dedup import Dedup
 from .journal import Journal, Row
 from .objects import ObjectStore
 from .outgoing import Outgoing
-from .piece import Piece, read_piece
-from .plan import Span
-from .progress import OwedAbort, PartProgress
-from .reconcile import Reconciler, holds, record_done
+from .pins import Pins
+from .progress import FileProgress, OwedAbort
+from .reconcile import Reconciler
+from .send import Job, Parts, Source
 
 T = TypeVar("T")
 
-TRIES = 4
-"""For a body that did not arrive as it was sent; each is read anew."""
+PACKED = ".zst"
+"""The end of a compressed object's key."""
 
-
-class Source(Protocol):
-    """The staged files of one checkpoint. Both raise SourceChanged."""
-
-    def open(self, path: str) -> int:
-        """A descriptor for reading, which the caller closes."""
-
-    def verify(self) -> None:
-        """Every file is still the one that was finished."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    file: Outgoing
-    span: Span
+WIDTH = 4
+"""Parts in flight; WIDTH times the part size is the most that is held in memory."""
 
 
 class Uploader:
-    """Sends the files of one row at a time. `on_bytes` is told what the store took, for the rate; from several tasks."""
+    """Sends the files of one row at a time.
+
+    `compression`: none, zstd or auto. Without `dedup` everything is sent; with it, `pins` hold what is only referenced.
+    """
 
     def __init__(
         self,
@@ -65,9 +61,12 @@ class Uploader:
         keys: Keys,
         runtime: Runtime,
         *,
-        width: int = 4,
+        width: int = WIDTH,
         part_size: Callable[[int], int] = plan.part_size,
-        on_bytes: Callable[[int], None] = lambda count: None,
+        least: int = plan.LEAST_PART,
+        compression: str = "none",
+        dedup: Dedup | None = None,
+        pins: Pins | None = None,
     ) -> None:
         self._store = store
         self._journal = journal
@@ -75,8 +74,13 @@ class Uploader:
         self._runtime = runtime
         self._width = width
         self._part_size = part_size
-        self._on_bytes = on_bytes
+        self._compression = compression
+        self._dedup = dedup if pins is not None else None
+        self._pins = pins
         self._reconciler = Reconciler(store, journal)
+        self._concurrency = Concurrency(runtime, width)
+        self._parts = Parts(store, journal, runtime, self._concurrency, self._dedup, self._reconciler, least)
+        self._completer = Completer(store, journal)
 
     def send(self, row: Row, source: Source) -> tuple[ManifestFile, ...]:
         """Every file of a claimed row, durable and verified. What an earlier try got through is not sent again.
@@ -85,17 +89,12 @@ class Uploader:
         """
         files = [self._outgoing(row, staged) for staged in row.staged.files]
         known = {progress.path: progress for progress in self._journal.files(row.id)}
-
-        def prepare(file: Outgoing) -> None:
-            if file.path in known:
-                self._reconciler.reconcile(row.id, file, known[file.path], source.open)
-            if not (file.single or file.done or file.upload_id):
-                self._begin(row, file)
-
-        self._pool("prepare", prepare, files)
-        jobs = [_Job(file, span) for file in files for span in file.missing()]
-        self._pool("send", lambda job: self._send(row, job, source), jobs)
-        self._pool("complete", lambda file: self._complete(row, file), [file for file in files if not file.done])
+        self._pool("prepare", lambda file: self._prepare(row, file, known.get(file.path), source), files)
+        self._store_all(row, files, source)
+        while condemned := self._condemned(row, files):
+            for file in condemned:
+                file.refuse()
+            self._store_all(row, condemned, source)
         source.verify()
         return tuple(file.manifest_file(self._keys) for file in files)
 
@@ -124,94 +123,47 @@ class Uploader:
             self._journal.abort_done(owed)
 
     def _pool(self, name: str, work: Callable[[T], None], items: Sequence[T]) -> None:
-        run_pool(self._runtime, name, self._width, work, items)
+        run_pool(self._runtime, name, self._width, work, items, background=True)
 
     def _outgoing(self, row: Row, staged: StagedFile) -> Outgoing:
         if row.epoch is None or row.seq is None:
             raise WrongStateError(
                 f"{row.staged.finished.name!a} can't be sent", "no epoch is held", "nothing to do: it is sent once S3 answers"
             )
-        key = self._keys.data(row.epoch, row.seq, row.staged.finished.name, staged.path)
-        return Outgoing(staged, key, self._part_size(staged.source.size))
+        name, keys = row.staged.finished.name, {}
+        keys[IDENTITY] = self._keys.data(row.epoch, row.seq, name, staged.path)
+        if all(other.path != staged.path + PACKED for other in row.staged.files):
+            keys[ZSTD] = self._keys.data(row.epoch, row.seq, name, staged.path, PACKED)
+        return Outgoing(staged, keys, self._part_size(staged.source.size), self._runtime.lock())
 
-    def _begin(self, row: Row, file: Outgoing) -> None:
-        file.upload_id = self._store.create_multipart(file.key)
-        self._journal.start_upload(row.id, file.path, file.key, file.upload_id, file.part_size)
+    def _prepare(self, row: Row, file: Outgoing, progress: FileProgress | None, source: Source) -> None:
+        if progress is not None:
+            self._reconciler.reconcile(row.id, file, progress, source.open)
+        if file.done or not file.size:
+            return
+        if not file.parts and ZSTD in file.keys and self._compression != "none":
+            choice = choice_for(self._compression, source.open(file.path), file.size, file.path)
+            file.encoding, file.grouped, file.sampled = choice.encoding, choice.grouped, choice.sampled
+        if self._dedup is not None and not self._completer.distrusts_copies(row.id, file.path):
+            finished = row.staged.finished
+            file.base = self._dedup.base(finished.name, finished.kind, file.path, file.size)
 
-    def _send(self, row: Row, job: _Job, source: Source) -> None:
-        for attempt in range(1, TRIES):
-            try:
-                return self._send_once(row, job, source)
-            except BadChecksum:
-                self._runtime.sleep(backoff(attempt, self._runtime.random()))
-        return self._send_once(row, job, source)
+    def _store_all(self, row: Row, files: Sequence[Outgoing], source: Source) -> None:
+        first = [Job(file, file.spans()[0]) for file in files if self._parts.may_be_whole(file)]
+        self._pool("first", lambda job: self._parts.first(row, job, source), first)
+        missing = [Job(file, span) for file in files for span in file.missing()]
+        self._pool("send", lambda job: self._parts.send(row, job, source), missing)
+        equal = [Job(file, span) for file in files for span in file.to_copy()]
+        self._pool("copy", lambda job: self._parts.copy(row, job, source), equal)
+        self._pool("complete", lambda file: self._completer.complete(row, file), [file for file in files if not file.stands])
 
-    def _send_once(self, row: Row, job: _Job, source: Source) -> None:
-        piece = _read(source, job)
-        if job.file.single:
-            self._put(row, job.file, piece)
-        else:
-            self._put_part(row, job.file, piece)
-        self._reconciler.sent_here(row.id, job.file.path, job.span.number)
-        self._on_bytes(job.span.length)
-
-    def _put(self, row: Row, file: Outgoing, piece: Piece) -> None:
-        try:
-            etag = self._store.put(file.key, piece.body, crc=piece.crc, if_absent=True)
-        except PreconditionFailed:
-            # The key is this row's alone: what stands there is ours, and its answer was lost.
-            self._expect(file, piece.crc)
-            etag = ""
-        file.parts[1] = PartProgress(1, file.size, etag, piece.crc, piece.digest)
-        record_done(self._journal, row.id, file)
-
-    def _expect(self, file: Outgoing, crc: int) -> None:
-        held = holds(self._store, file.key, file.size, crc)
-        if held is None:
-            raise StoreUnavailable(
-                f"writing {file.key} met another write", "the store answered 409", "nothing to do: it is tried again"
-            )
-        if not held:
-            raise PreconditionFailed(
-                f"{file.path!a} can't be sent",
-                f"{file.key} holds other bytes already; nothing was overwritten",
-                "see who else writes to this run's prefix; a new epoch (restart the agent on a new boot) uses new keys",
-            )
-
-    def _put_part(self, row: Row, file: Outgoing, piece: Piece) -> None:
-        number, size = piece.span.number, piece.span.length
-        etag = self._store.put_part(file.key, file.upload_id, number, piece.body, piece.crc)
-        part = PartProgress(number, size, etag, piece.crc, piece.digest)
-        self._journal.part_done(row.id, file.path, file.upload_id, part)
-        file.parts[number] = part
-
-    def _complete(self, row: Row, file: Outgoing) -> None:
-        try:
-            self._store.complete_multipart(file.key, file.upload_id, file.sent_parts(), file.crc)
-        except (StoreUnavailable, NoSuchUpload):
-            # The answer may be all that was lost. If not, the next try asks ListParts what is left of the upload.
-            if not holds(self._store, file.key, file.size, file.crc):
-                raise
-        except BadChecksum:
-            self._journal.forget_file(row.id, file.path)
-            raise
-        else:
-            self._confirm(row, file)
-        record_done(self._journal, row.id, file)
-
-    def _confirm(self, row: Row, file: Outgoing) -> None:
-        if not holds(self._store, file.key, file.size, file.crc):
-            self._journal.forget_file(row.id, file.path)
-            raise BadChecksum(
-                f"{file.path!a} did not arrive as it was sent",
-                f"{file.key} has another size or CRC-32 than its parts",
-                "nothing to do: the file is sent again",
-            )
-
-
-def _read(source: Source, job: _Job) -> Piece:
-    descriptor = source.open(job.file.path)
-    try:
-        return read_piece(descriptor, job.span, job.file.path)
-    finally:
-        os.close(descriptor)
+    def _condemned(self, row: Row, files: Sequence[Outgoing]) -> list[Outgoing]:
+        """Pin what is referenced; returns what has to be stored anew all the same."""
+        referring = {file.path: file.reference for file in files if file.reference is not None}
+        if not referring or self._pins is None or row.epoch is None or row.seq is None or row.rank_epoch is None:
+            return []
+        finished = row.staged.finished
+        rank = Rank(finished.weights, row.rank_epoch, finished.step, row.seq)
+        through = {known.file.object.split("/")[1]: known.through for known in referring.values()}
+        condemned = self._pins.hold(row.epoch, row.seq, through, through=through, rank=rank)
+        return [file for file in files if file.reference is not None and file.reference.file.object.split("/")[1] in condemned]

@@ -1,0 +1,97 @@
+"""What an earlier checkpoint of this run has stored already, so that it is referenced or copied and not sent again.
+
+All of it only spares work: whatever goes wrong here, the file is sent.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+
+from runctl_agent.contract.keys import Keys
+from runctl_agent.contract.malformed import Malformed
+from runctl_agent.contract.manifest import Manifest, ManifestFile
+from runctl_agent.errors import NotFoundError, StoreError
+from runctl_agent.records import Kind
+
+from .alike import Equal, Known
+from .catalog import read_manifest
+from .journal import Journal
+from .objects import ObjectStore, Source
+from .reconcile import holds
+from .stored import StoredFile
+
+log = logging.getLogger(__name__)
+
+REMEMBERED = 2
+"""Manifests, and thereby lists of parts, kept in memory."""
+
+
+class Dedup:
+    """Used from several tasks; what two of them ask for at once is asked twice."""
+
+    def __init__(self, store: ObjectStore, keys: Keys, journal: Journal) -> None:
+        self._store = store
+        self._keys = keys
+        self._journal = journal
+        self._manifests: OrderedDict[str, Manifest] = OrderedDict()
+        self._etags: OrderedDict[str, str] = OrderedDict()
+
+    def base(self, checkpoint: str, kind: Kind, path: str, size: int) -> Known | None:
+        """The same file of the checkpoint before."""
+        found = self._journal.stored_before(checkpoint, kind.value, path, size)
+        return None if found is None else self._known(found)
+
+    def possible(self, size: int) -> bool:
+        """Whether any stored file has this size."""
+        return bool(self._journal.stored_alike(size))
+
+    def alike(self, size: int, head: str) -> list[Known]:
+        """The newest few stored files of this size with this digest of the first content part: one may be the same."""
+        known = [self._known(found) for found in self._journal.stored_alike(size, head)]
+        return [one for one in known if one is not None and one.file.size == size]
+
+    def stands(self, file: ManifestFile) -> bool:
+        """Whether the store still has the object whole."""
+        try:
+            return bool(holds(self._store, self._keys.absolute(file.object), file.stored, file.crc))
+        except (StoreError, NotFoundError) as error:
+            log.info("%s is sent, not referenced: %s", file.path, error)
+            return False
+
+    def source(self, base: ManifestFile, equal: Equal) -> Source | None:
+        """Where to copy from, as the object is now; None if it is not what the manifest says."""
+        key = self._keys.absolute(base.object)
+        etag = self._etags.get(key)
+        if etag is None:
+            head = self._store.head(key)
+            if head is None or head.size != base.stored:
+                return None
+            etag = self._etags[key] = head.etag
+            while len(self._etags) > REMEMBERED:
+                self._etags.popitem(last=False)
+        return Source(key, etag, equal.offset, equal.length)
+
+    def _known(self, found: StoredFile) -> Known | None:
+        manifest = self._manifest(found.manifest)
+        if manifest is None:
+            return None
+        through = f"{manifest.epoch:06d}-{manifest.seq:08d}"
+        return next((Known(file, through) for file in manifest.files if file.path == found.path), None)
+
+    def _manifest(self, key: str) -> Manifest | None:
+        known = self._manifests.get(key)
+        if known is not None:
+            return known
+        try:
+            got = self._store.get(self._keys.absolute(key))
+        except (StoreError, NotFoundError) as error:
+            log.info("nothing is taken over from %s: %s", key, error)
+            return None
+        manifest = None if got is None else read_manifest(self._keys, key, got.body)
+        if manifest is None or isinstance(manifest, Malformed):
+            return None
+        self._manifests[key] = manifest
+        while len(self._manifests) > REMEMBERED:
+            self._manifests.popitem(last=False)
+        return manifest
