@@ -18,7 +18,7 @@ import botocore.auth
 
 from runctl_agent import daemon
 from runctl_agent.runtime import Event, ThreadRuntime
-from runctl_agent.store import s3
+from runctl_agent.store import client
 from tests.e2e.agent import Agent
 from tests.e2e.seaweed import ROOT, S3
 
@@ -89,7 +89,7 @@ _right = botocore.auth.get_current_datetime  # type: ignore[attr-defined]  # the
 
 def main() -> None:
     daemon.ThreadRuntime = HurriedRuntime  # type: ignore[attr-defined]
-    s3.READ_TIMEOUT = float(os.environ["HURRIED_READ_TIMEOUT"])
+    client.READ_TIMEOUT = float(os.environ["HURRIED_READ_TIMEOUT"])
     botocore.auth.get_current_datetime = _skewed  # type: ignore[attr-defined]
     daemon.main()
 

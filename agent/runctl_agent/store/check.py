@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from zlib import crc32
 
 from blake3 import blake3
 
@@ -16,7 +15,7 @@ from runctl_agent.contract.files import IDENTITY, ZSTD
 from runctl_agent.contract.manifest import Manifest, ManifestFile
 from runctl_agent.records import IN_PLACE, Kind
 
-from .crc import combine_all
+from .crc import combine_all, crc32
 from .piece import digest_of_parts
 
 WHOLE = "blake3"

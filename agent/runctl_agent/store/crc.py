@@ -1,13 +1,15 @@
-"""CRC-32 (ISO 3309, as `zlib.crc32`) of a whole from the CRCs of its parts.
+"""CRC-32 (ISO 3309, as `zlib.crc32`): of bytes, and of a whole from the CRCs of its parts.
 
-Appending n bytes multiplies a CRC by x^(8n) modulo the CRC's polynomial over GF(2); the method of zlib's
-`crc32_combine`, which Python's zlib module does not offer.
+Of bytes it is ISA-L's: 27 GB/s a thread, zlib's own 4. Appending n bytes multiplies a CRC by x^(8n) modulo the CRC's
+polynomial over GF(2); the method of zlib's `crc32_combine`, which neither Python's zlib module nor isal offers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
+
+from isal.isal_zlib import crc32 as crc32
 
 _POLYNOMIAL = 0xEDB88320  # bit-reflected: the highest bit is x^0
 _ONE = 1 << 31

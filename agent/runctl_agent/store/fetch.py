@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from zlib import crc32
 
 from runctl_agent.contract.files import ZSTD
 from runctl_agent.contract.keys import Keys
@@ -22,6 +21,7 @@ from runctl_agent.runtime import Runtime, run_pool
 
 from .check import Portion, Sum
 from .codec import decoded
+from .crc import crc32
 from .folder import Owner
 from .incoming import CHUNK, Incoming
 from .objects import Body, ObjectStore

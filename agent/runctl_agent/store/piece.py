@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zlib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ from runctl_agent.contract.files import IDENTITY, ZSTD
 from runctl_agent.errors import SourceChanged, StoreError
 
 from . import codec, crc
+from .crc import crc32
 from .plan import Span
 
 
@@ -47,7 +47,7 @@ def read_piece(
     if encoding == ZSTD:
         return _compressed(descriptor, span, path, contents, least)
     body = read_exactly(descriptor, span, path)
-    return Piece(span, body, (blake3(body).hexdigest(),), zlib.crc32(body))
+    return Piece(span, body, (blake3(body).hexdigest(),), crc32(body))
 
 
 class Facts(NamedTuple):
@@ -64,7 +64,7 @@ def read_facts(descriptor: int, contents: Iterable[Span], path: str) -> Facts:
     for span in contents:
         read = read_exactly(descriptor, span, path)
         digests.append(blake3(read).hexdigest())
-        checksum = zlib.crc32(read, checksum)
+        checksum = crc32(read, checksum)
     return Facts(tuple(digests), checksum)
 
 
@@ -102,7 +102,7 @@ def _compressed(descriptor: int, span: Span, path: str, contents: Sequence[Span]
         frame = codec.encode(read)
         if content == contents[-1]:
             frame += codec.filling(least - len(body) - len(frame))
-        frames.append(Frame(len(frame), zlib.crc32(frame)))
+        frames.append(Frame(len(frame), crc32(frame)))
         body += frame
     return Piece(span, body, tuple(digests), crc.combine_all((frame.crc, frame.stored) for frame in frames), tuple(frames))
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import zlib
 from collections.abc import Callable, Iterable
 
 from runctl_agent.errors import NoSuchUpload
 
+from .crc import crc32
 from .journal import Journal
 from .objects import ObjectStore
 from .outgoing import Outgoing
@@ -116,7 +116,7 @@ def _read_back(store: ObjectStore, key: str, size: int) -> int:
     crc = 0
     for span in cut(size, SMALLEST_PART):
         if span.length:
-            crc = zlib.crc32(store.get_range(key, span.offset, span.length), crc)
+            crc = crc32(store.get_range(key, span.offset, span.length), crc)
     return crc
 
 

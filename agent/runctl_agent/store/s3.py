@@ -1,4 +1,4 @@
-"""The object store on S3, by boto3. Every error of botocore leaves here as one of `errors.py`.
+"""The object store on S3, by botocore. Every error of botocore leaves here as one of `errors.py`.
 
 Sources: Amazon S3 API Reference; "Checking object integrity" and "Conditional requests" (Amazon S3 User Guide).
 """
@@ -6,22 +6,21 @@ Sources: Amazon S3 API Reference; "Checking object integrity" and "Conditional r
 from __future__ import annotations
 
 import base64
-import os
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from boto3.session import Session
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from runctl_agent.errors import NoSuchUpload, NotFoundError, StoreUnavailable
 
 from .bandwidth import Limiter
 from .body import body_of
+from .client import CONNECTIONS
+from .client import connect as connect
+from .crc import crc32
 from .objects import Got, Head, SentPart, Source
 from .ranged import RangedBody, short
 from .refusals import FOREIGN, Call, translated
@@ -30,48 +29,11 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef
 
-CONNECT_TIMEOUT = 5.0
-READ_TIMEOUT = 60.0
-ATTEMPTS = 3
-"""Inside one call; between calls the journal backs off, and remembers over a restart."""
-CONNECTIONS = 16
-
 
 class _PutOptions(TypedDict, total=False):
     ChecksumCRC32: str
     IfNoneMatch: str
     IfMatch: str
-
-
-def connect(
-    region: str | None = None,
-    *,
-    endpoint: str | None = None,
-    connections: int = CONNECTIONS,
-    attempts: int = ATTEMPTS,
-    session: Session | None = None,
-) -> S3Client:
-    """A client of S3. `region`: default AWS_REGION; `endpoint`: default AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL.
-
-    Raises StoreRefused where the settings make no client; nothing is sent yet.
-    """
-    region = region or os.environ.get("AWS_REGION") or None  # boto3 itself reads only AWS_DEFAULT_REGION
-    endpoint = endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
-    config = Config(
-        signature_version="s3v4",
-        connect_timeout=CONNECT_TIMEOUT,
-        read_timeout=READ_TIMEOUT,
-        retries={"total_max_attempts": attempts, "mode": "adaptive"},
-        max_pool_connections=connections,
-        request_checksum_calculation="when_required",  # the CRC is computed once, by whoever reads the file
-        response_checksum_validation="when_required",  # the restorer checks what it gets against the manifest
-        s3={"addressing_style": "path" if endpoint else "auto"},
-        tcp_keepalive=True,
-    )
-    try:
-        return (session or Session()).client("s3", region_name=region, endpoint_url=endpoint, config=config)
-    except FOREIGN as error:
-        raise translated(error, Call("make a client of S3", "", region=region or "", endpoint=endpoint or "")) from error
 
 
 class S3Store:
@@ -136,7 +98,7 @@ class S3Store:
         if_absent: bool = False,
         if_match: str | None = None,
     ) -> str:
-        options = _options(zlib.crc32(body) if crc is None else crc, if_absent, if_match)
+        options = _options(crc32(body) if crc is None else crc, if_absent, if_match)
         with self._call("PutObject", key, conditional=if_absent or if_match is not None):
             return self._client.put_object(Bucket=self.bucket, Key=key, Body=body_of(body, self._limiter), **options)["ETag"]
 
