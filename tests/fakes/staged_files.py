@@ -30,7 +30,14 @@ def staged(done: Finished) -> Staged:
     return Staged(done, f"/staging/{done.name}", files)
 
 
-def write_files(directory: str, contents: Mapping[str, bytes], name: str = "checkpoint-5", *, at: float = 100.0) -> Staged:
+def write_files(
+    directory: str,
+    contents: Mapping[str, bytes],
+    name: str = "checkpoint-5",
+    *,
+    at: float = 100.0,
+    kind: Kind = Kind.DIRECTORY,
+) -> Staged:
     """Write real files below `directory` and stage them where they lie."""
     files: list[StagedFile] = []
     for path, body in sorted(contents.items()):
@@ -40,7 +47,7 @@ def write_files(directory: str, contents: Mapping[str, bytes], name: str = "chec
             stream.write(body)
         files.append(StagedFile(path, identity(whole), Held.LINK, identity(whole)))
     entries = tuple(FileEntry(file.path, file.source) for file in files)
-    return Staged(Finished("/w", name, Kind.DIRECTORY, 5, True, True, entries, at), directory, tuple(files))
+    return Staged(Finished("/w", name, kind, 5, True, True, entries, at), directory, tuple(files))
 
 
 def identity(path: str) -> FileId:

@@ -65,7 +65,7 @@ class Dedup:
         etag = self._etags.get(key)
         if etag is None:
             head = self._store.head(key)
-            if head is None or head.size != base.stored:
+            if head is None or head.size != base.stored or head.crc not in (base.crc, None):
                 return None
             etag = self._etags[key] = head.etag
             while len(self._etags) > REMEMBERED:

@@ -78,8 +78,8 @@ class Uploader:
         self._dedup = dedup if pins is not None else None
         self._pins = pins
         self._reconciler = Reconciler(store, journal)
-        self._concurrency = Concurrency(runtime, width)
-        self._parts = Parts(store, journal, runtime, self._concurrency, self._dedup, self._reconciler, least)
+        self.concurrency = Concurrency(runtime, width)
+        self._parts = Parts(store, journal, runtime, self.concurrency, self._dedup, self._reconciler, least)
         self._completer = Completer(store, journal)
 
     def send(self, row: Row, source: Source) -> tuple[ManifestFile, ...]:
