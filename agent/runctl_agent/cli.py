@@ -18,7 +18,7 @@ import typer
 from . import __version__
 from .contract.malformed import Malformed
 from .contract.status import State, decode_state, plain_state
-from .contract.summary import age, size
+from .contract.summary import age, progress, size
 from .errors import NotFoundError, RunctlError, UsageError, WrongStateError
 
 if TYPE_CHECKING:
@@ -262,6 +262,7 @@ def _described(state: State, now: int, *, agent: bool) -> str:
     if state.exit_code is not None:
         head += f", exit code {state.exit_code}"
     lines = [head, f"  {_safe(state, now)}, {size(state.pending_bytes)} behind"]
+    lines += [f"  {line}" for line in progress(state, now)]
     lines += [f"  {condition.name.value}: {condition.message}" for condition in state.conditions]
     if state.error:
         lines.append(f"  last error: {state.error}")

@@ -80,6 +80,7 @@ class Pipeline:
         self.publisher = self._publisher(None, None)
         self.sender: Sender | None = None
         self.unreached: RunctlError | None = None
+        self._attempts, self._retry_at = 0, 0.0  # while nothing is reached
         self._untold: RunctlError | None = None
         self._state: State | None = None
         self._ready = False
@@ -191,6 +192,8 @@ class Pipeline:
             incomplete=sender.incomplete if sender is not None else "",
             last_error=str(unreached) if unreached is not None else sender.last_error if sender is not None else "",
             conduct=conduct,
+            failures=sender.failures if sender is not None else self._attempts,
+            retry_at=sender.retry_at if sender is not None else self._retry_at or None,
             problems=(
                 *troubles,
                 *self._watcher.problems(),
@@ -250,19 +253,20 @@ class Pipeline:
 
     def _reach(self) -> tuple[Reached, State | None] | None:
         """Keep trying until the network answers; with what the run last published, before this agent does. None: told to stop."""
-        attempt = 0
         while not self.stopping.is_set():
             try:
                 reached = self._around.reach()
                 elsewhere = reached.store.get(self.keys.status)
             except RunctlError as error:
-                attempt += 1
+                self._attempts += 1
                 if str(error) != str(self.unreached):
                     log.warning("%s", error.full)
                 self.unreached = error
-                self.stopping.wait(backoff(attempt, self._runtime.random()))
+                pause = backoff(self._attempts, self._runtime.random())
+                self._retry_at = self._runtime.now() + pause
+                self.stopping.wait(pause)
             else:
-                self.unreached = None
+                self.unreached, self._attempts, self._retry_at = None, 0, 0.0
                 return reached, published(elsewhere)
         return None
 

@@ -11,9 +11,10 @@ from . import __version__
 from .contract.phases import Phase
 from .contract.status import State
 from .errors import JournalError, RunctlError
+from .rate import Rate, eta
 from .records import Instance
 from .runtime import Runtime
-from .store.journal import Journal
+from .store.journal import Journal, Sending
 from .training.evidence import Outcome, Verdict
 from .training.opening import Decision
 from .training.state import TABLE, Life, Sync, again, begin, follow, leave, route, sync_conditions
@@ -24,7 +25,6 @@ MEMORY = "life"
 BEFORE = "life.before"
 """The last life of another boot: how it ended decides what the agent does in this one."""
 
-RATE_WINDOW = 60.0
 DETAILS = 20
 
 
@@ -43,6 +43,8 @@ class Facts:
     last_error: str
     problems: tuple[str, ...]
     conduct: Conduct
+    failures: int = 0  # in a row, before a row of the journal's is even tried
+    retry_at: float | None = None  # wall-clock seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,8 @@ class Report:
         self.before = _remembered(journal.get(BEFORE) or "")
         self.life = begin(boot_id, runtime.now(), before)
         self._decided: Decision | None = None
-        self._sent: deque[tuple[float, int]] = deque()
+        self._rate = Rate()
+        self._moved: tuple[int, Sending | None] | None = None
         self._last_sent_at: float | None = None
         self._details: deque[str] = deque(maxlen=DETAILS)
         self._attached = False
@@ -117,7 +120,12 @@ class Report:
         if self._attached:
             self._conducted(facts.conduct, now, ended=facts.verdict.ended)
             self._follow(facts, now, durable)
-        rate = self._rate(totals.sent_bytes)
+        sending = self._journal.sending() if pending.checkpoints else None
+        self._watch(totals.sent_bytes, sending, now)
+        rate = self._rate.sample(self._runtime.monotonic(), totals.sent_bytes, pending=pending.bytes > 0)
+        trouble = self._journal.trouble()
+        retry_at = trouble.retry_at if facts.retry_at is None else facts.retry_at
+        problems = (*facts.problems, *([trouble.abort_error] if trouble.abort_error else []))
         sync = Sync(
             pending_bytes=pending.bytes,
             pending_since=pending.oldest_at,
@@ -150,12 +158,29 @@ class Report:
             pending_bytes=pending.bytes,
             pending_since=int(min(max(pending.oldest_at, 0.0), now)) if pending.oldest_at is not None else None,
             rate=rate,
+            eta=eta(pending.bytes, rate),
+            sending=sending.checkpoint if sending is not None else None,
+            sending_bytes=sending.bytes if sending is not None else 0,
+            sent_bytes=sending.sent if sending is not None else 0,
+            failures=max(facts.failures, trouble.failures),
+            retry_at=int(max(retry_at, 0.0)) if retry_at is not None else None,
+            owed_aborts=trouble.aborts,
             exit_code=self.life.exit_code,
             want=facts.conduct.want,
-            error=next(iter(facts.conduct.failure), "") or facts.last_error or next(iter(facts.problems), ""),
+            error=next(iter(facts.conduct.failure), "") or facts.last_error or next(iter(problems), ""),
             trainer_pid=facts.trainer_pid,
-            details=(*facts.conduct.failure, *facts.problems, *self._details)[:DETAILS],
+            details=(*facts.conduct.failure, *problems, *self._details)[:DETAILS],
         )
+
+    def _watch(self, sent: int, sending: Sending | None, now: float) -> None:
+        """When something moved last; what is copied inside S3 counts, and is not among the bytes sent."""
+        before, self._moved = self._moved, (sent, sending)
+        if before is None:
+            return
+        was = before[1]
+        copied = sending is not None and was is not None and sending.checkpoint == was.checkpoint and sending.sent > was.sent
+        if sent != before[0] or copied:
+            self._last_sent_at = now
 
     def _conducted(self, conduct: Conduct, now: float, *, ended: bool) -> None:
         """What the agent itself decided or did to the training. What has `ended` by itself is not ended by us."""
@@ -199,17 +224,6 @@ class Report:
         if text != self._kept:
             self._journal.put(MEMORY, text)
             self._kept = text
-
-    def _rate(self, sent: int) -> int:
-        """Bytes per second over the last minute."""
-        now = self._runtime.monotonic()
-        if self._sent and sent != self._sent[-1][1]:
-            self._last_sent_at = self._runtime.now()
-        self._sent.append((now, sent))
-        while len(self._sent) > 1 and now - self._sent[0][0] > RATE_WINDOW:
-            self._sent.popleft()
-        began, before = self._sent[0]
-        return int((sent - before) / (now - began)) if now > began else 0
 
 
 def _remembered(text: str) -> Life | None:

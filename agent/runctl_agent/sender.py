@@ -67,7 +67,8 @@ class Sender:
         self._lineage = lineage
         self._filled = filled
         self._dropped = dropped
-        self._failures = 0
+        self.failures = 0  # in a row
+        self.retry_at: float | None = None  # wall-clock seconds, while nothing is tried because of them
         self._unreleased: list[tuple[int, str, float]] = []
         self.stopping = runtime.event()
         self.busy = False  # between taking a row and telling what became of it
@@ -85,8 +86,11 @@ class Sender:
     def run(self) -> None:
         while not self.stopping.is_set():
             if not self.turn():
-                self._filled.wait(self.pause())
+                pause = self.pause()
+                self.retry_at = self._runtime.now() + pause if self.failures else None
+                self._filled.wait(pause)
                 self._filled.clear()
+                self.retry_at = None
 
     def turn(self) -> bool:
         """Send the newest row that is due; False if there is none, or the store or the journal does not answer."""
@@ -99,7 +103,7 @@ class Sender:
             if row is not None:
                 self.send(row)
                 return True
-            self._failures = 0
+            self.failures = 0
             if not self._journal.behind().checkpoints:
                 self.refused = self.last_error = ""
         except (StoreError, JournalError) as error:
@@ -110,7 +114,7 @@ class Sender:
 
     def pause(self) -> float:
         """Seconds until the next turn, unless a row comes in."""
-        return backoff(self._failures, self._runtime.random()) if self._failures else IDLE
+        return backoff(self.failures, self._runtime.random()) if self.failures else IDLE
 
     def send(self, row: Row) -> None:
         """Upload and commit one claimed row, under its lock."""
@@ -159,7 +163,7 @@ class Sender:
         outcome: Committed = self._committer.commit(manifest)
         self._journal.committed(row.id, outcome.key, self._runtime.now(), manifest)
         self._stager.release(row.staged)
-        self._failures = 0
+        self.failures = 0
         self.commits += 1
         self.refused = self.last_error = ""
         self.fenced = outcome.reason if outcome.fenced else ""
@@ -189,7 +193,7 @@ class Sender:
             self._unreleased.pop(0)
 
     def _failed(self, error: RunctlError) -> None:
-        self._failures += 1
+        self.failures += 1
         if str(error) != self.last_error:
             log.warning("%s", error.full)
         self.last_error = str(error)

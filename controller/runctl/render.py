@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from runctl_agent.contract.summary import age, size
+from runctl_agent.contract.summary import age, progress, size
 from runctl_agent.store.restore import Restored
 
 from .checkpoints import Committed
@@ -83,6 +83,7 @@ def status_text(known: Known, now: float) -> str:
         lines.append(f"  what is known is of another life of its instance: {old}")
     elif state is not None:
         lines.append(f"  {safe(known, now)}; {heard(known, now)}")
+        lines += [f"  {line}" for line in progress(state, int(now))]
         lines += [f"  {condition.name.value}: {condition.message}" for condition in state.conditions]
         if state.error:
             lines.append(f"  last error: {state.error}")

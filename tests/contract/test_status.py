@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from runctl_agent.contract.malformed import Malformed
 from runctl_agent.contract.phases import Condition, ConditionName, Phase
 from runctl_agent.contract.status import State, decode_state, encode_state
-from runctl_agent.contract.summary import age, size, summary
+from runctl_agent.contract.summary import age, progress, size, summary
 
 from .strategies import RELAXED, broken_json, json_values, states, times
 
@@ -36,6 +37,13 @@ EXAMPLE = State(
     pending_bytes=1_572_864,
     pending_since=1_795_457_060,
     rate=52_428_800,
+    eta=1,
+    sending="last.pt",
+    sending_bytes=2_097_152,
+    sent_bytes=524_288,
+    failures=3,
+    retry_at=1_795_457_390,
+    owed_aborts=2,
     exit_code=None,
     error="PutObject data/000002-00000010/last.pt: 503 SlowDown",
     want="5f" * 16,
@@ -54,6 +62,18 @@ def test_golden() -> None:
     body = GOLDEN.read_bytes()
     assert decode_state(body) == EXAMPLE
     assert encode_state(EXAMPLE) == body
+
+
+def test_a_state_without_the_progress_is_read_too() -> None:
+    """As an agent of before writes it."""
+    plain = json.loads(GOLDEN.read_bytes())
+    for name in ("eta", "sending", "sending_bytes", "sent_bytes", "failures", "retry_at", "owed_aborts"):
+        del plain[name]
+    found = decode_state(json.dumps(plain).encode())
+    assert isinstance(found, State)
+    assert (found.eta, found.sending, found.sending_bytes, found.sent_bytes) == (None, None, 0, 0)
+    assert (found.failures, found.retry_at, found.owed_aborts) == (0, None, 0)
+    assert (found.pending_bytes, found.rate) == (EXAMPLE.pending_bytes, EXAMPLE.rate)
 
 
 @RELAXED
@@ -104,6 +124,18 @@ def test_a_summary_is_one_short_line_of_ascii(state: State, now: int) -> None:
     assert 0 < len(line) <= 256
     assert line.isascii()
     assert line.isprintable()
+
+
+def test_the_progress_in_words() -> None:
+    assert progress(EXAMPLE, 1_795_457_375) == (
+        "sending last.pt: 512.0 KiB of 2.0 MiB sent",
+        "behind for 5 min, at 50.0 MiB/s done in 1 s",
+        "failed 3 times in a row, tried again in 15 s",
+        "multipart uploads still to be aborted: 2",
+    )
+    stuck = replace(EXAMPLE, sending=None, eta=None, rate=0, failures=1, retry_at=None, owed_aborts=0)
+    assert progress(stuck, 1_795_457_375) == ("behind for 5 min", "failed once")
+    assert progress(replace(stuck, pending_since=None, failures=0), 1_795_457_375) == ()
 
 
 @pytest.mark.parametrize(("seconds", "shown"), [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7200, "2 h"), (200_000, "2 d")])

@@ -5,15 +5,19 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import random
 import re
+import string
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from runctl_agent.contract import tags
+from runctl_agent.contract.document import LARGEST, LAST_SECOND
 from runctl_agent.contract.malformed import Malformed
 from runctl_agent.contract.phases import Condition, ConditionName, Phase
 from runctl_agent.contract.status import State
@@ -34,7 +38,7 @@ def posted(found: dict[str, str]) -> tags.Posted:
 
 def bare(state: State) -> State:
     """What no shortening touches."""
-    return replace(state, details=(), error="", conditions=tuple(replace(c, message="") for c in state.conditions))
+    return replace(state, details=(), sending=None, error="", conditions=tuple(replace(c, message="") for c in state.conditions))
 
 
 # --- limits ---
@@ -82,8 +86,8 @@ def test_any_state_comes_back_whole_but_for_its_longest_texts(state: State, slot
     assert isinstance(back, State)
     assert bare(back) == bare(state)
     assert back.details == state.details[: len(back.details)]
-    if back.error != state.error:
-        assert back.details == ()
+    if back.sending != state.sending or back.error != state.error:
+        assert (back.sending, back.details) == (None, ())
 
 
 def test_what_is_too_large_loses_its_oldest_details_first() -> None:
@@ -92,6 +96,27 @@ def test_what_is_too_large_loses_its_oldest_details_first() -> None:
     assert isinstance(back, State)
     assert 0 < len(back.details) < len(state.details)
     assert back == replace(state, details=state.details[: len(back.details)])
+
+
+def _name(seed: int) -> str:
+    """As long as a file's name can be, of what compresses badly and is written as escapes."""
+    rng = random.Random(seed)
+    return bytes(rng.randrange(0x80, 0x100) for _ in range(255)).decode("utf-8", "surrogateescape")
+
+
+def test_the_largest_numbers_and_names_fit_beside_each_other() -> None:
+    numbers = ("step", "commits", "pending_checkpoints", "pending_bytes", "rate", "eta", "sending_bytes", "sent_bytes")
+    most: dict[str, Any] = dict.fromkeys((*numbers, "generation", "failures", "owed_aborts", "trainer_pid"), LARGEST)
+    most |= dict.fromkeys(("boot_time", "committed_at", "pending_since", "retry_at"), LAST_SECOND)
+    state = replace(EXAMPLE, **most, checkpoint=_name(1), sending="last.pt", details=())
+    assert decode_slot(encode(state, "a", NOW), "a") == state
+
+
+def test_the_name_of_what_is_being_sent_goes_before_any_message() -> None:
+    message = "".join(random.Random(3).choices(string.ascii_letters, k=300))
+    state = replace(EXAMPLE, checkpoint=_name(1), sending=_name(2), error=message)
+    back = decode_slot(encode(state, "a", NOW), "a")
+    assert back == replace(state, sending=None, details=())
 
 
 def test_a_text_that_was_cut_says_so() -> None:

@@ -60,6 +60,10 @@ def test_status_in_full(stage: Stage) -> None:
             step=4,
             committed_at=1_800_000_000,
             pending_bytes=2048,
+            sending="a\x1b[31m.pt",
+            sending_bytes=4096,
+            sent_bytes=2048,
+            failures=2,
             conditions=(stuck,),
             error="put refused",
             attempt=2,
@@ -69,6 +73,8 @@ def test_status_in_full(stage: Stage) -> None:
     text = stage.command("status", stage.run[:-1]).stdout
     assert text.startswith(f"{stage.run}: training\n  step 4 safe ")
     assert "2.0 KiB behind" in text
+    assert "sending a\\x1b[31m.pt: 2.0 KiB of 4.0 KiB sent" in text
+    assert "failed 2 times in a row" in text
     assert "SyncStuck: nothing sent\\x1b[31m for 6 min" in text
     assert "last error: put refused" in text
     assert "attempt 2, epoch 3" in text

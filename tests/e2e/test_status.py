@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from runctl_agent.contract.status import State, decode_state
 from tests.e2e.agent import Agent
+from tests.e2e.gate import gate
 from tests.e2e.seaweed import S3
 from tests.e2e.tiny_training import save, training
 
@@ -38,12 +40,37 @@ def test_of_one_that_can_not_upload(tmp_path: Path, watched: Path, refused: str)
     agent = Agent(tmp_path, S3(refused, "x"), checkpoints=watched, settle="300ms")
     save(watched / "model_step_1.pt", 1, 5000)
     with agent.running() as process:
-        agent.wait_for(lambda status: status["pending_checkpoints"] == 1 and bool(status["error"]), process)
+        status = agent.wait_for(lambda status: status["pending_checkpoints"] == 1 and status["failures"] > 1, process)
         lines = agent.command("status").stdout.splitlines()
     assert lines[0] == "test-run: waiting"
     assert lines[1] == "  nothing safe yet, 5.2 KiB behind"
-    assert lines[2].startswith("  last error: ")
-    assert refused in lines[2]
+    assert lines[2].startswith("  behind for ")
+    assert re.fullmatch(r"  failed [0-9]+ times in a row, tried again in [0-9]+ (s|min)", lines[3])
+    assert lines[4].startswith("  last error: ")
+    assert refused in lines[4]
+    assert (status["rate"], status["eta"], status["sending"]) == (0, None, None)
+
+
+def test_of_one_that_is_uploading(tmp_path: Path, s3: S3, watched: Path) -> None:
+    """One of three parts is with S3, and the others are on their way."""
+    part, size = 8 * 2**20, 20 * 2**20
+    with gate(s3) as before:
+        agent = Agent(tmp_path, before.s3, checkpoints=watched, settle="300ms")
+        with agent.running() as process:
+            before.hold(lambda request: request.part in (2, 3))
+            save(watched / "model_step_1.pt", 1, size)
+            whole = (watched / "model_step_1.pt").stat().st_size
+            status = agent.wait_for(lambda status: status["sent_bytes"] == part and status["rate"] > 0, process)
+            assert (status["sending"], status["sending_bytes"]) == ("model_step_1.pt", whole)
+            assert status["pending_bytes"] == whole - part
+            assert 0 < status["eta"] <= whole
+            lines = agent.command("status").stdout.splitlines()
+            assert lines[2] == "  sending model_step_1.pt: 8.0 MiB of 20.0 MiB sent"
+            assert re.fullmatch(r"  behind for [0-9]+ s, at .*/s done in [0-9]+ (s|min|h|d)", lines[3])
+            before.open()
+            status = agent.wait_for(lambda status: status["pending_bytes"] == 0 and status["commits"] == 1, process)
+            assert (status["sending"], status["sending_bytes"], status["sent_bytes"], status["eta"]) == (None, 0, 0, None)
+            assert len(agent.command("status").stdout.splitlines()) == 2
 
 
 def test_no_agent_has_run(tmp_path: Path, s3: S3, watched: Path) -> None:

@@ -9,14 +9,17 @@ from typing import Any
 
 import pytest
 
-from runctl_agent.contract.phases import Phase
+from runctl_agent.contract.phases import ConditionName, Phase
 from runctl_agent.contract.status import State
 from runctl_agent.report import Conduct, Facts, Report
-from runctl_agent.store.journal import Journal
+from runctl_agent.store.journal import HeldEpoch, Journal, Row, Sending
+from runctl_agent.store.progress import PartProgress
 from runctl_agent.training.evidence import Outcome, Verdict
 from runctl_agent.training.opening import Decision, Opening
 from tests.fakes.clock import FakeRuntime
+from tests.fakes.staged_files import finished, staged
 
+MIB = 2**20
 WAITING = Verdict(Outcome.WAITING, None, "no training has been seen yet")
 RUNNING = Verdict(Outcome.RUNNING, None, "the training process is alive")
 KILLED = Verdict(Outcome.FAILED, 143, "the training ended with SIGTERM")
@@ -30,8 +33,8 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
     journal.close()
 
 
-def report(journal: Journal, boot_id: str = "boot-1") -> Report:
-    made = Report(FakeRuntime(), "gpt2", journal, boot_id, 1_700_000_000, commanded=True)
+def report(journal: Journal, boot_id: str = "boot-1", runtime: FakeRuntime | None = None) -> Report:
+    made = Report(runtime or FakeRuntime(), "gpt2", journal, boot_id, 1_700_000_000, commanded=True)
     made.recovered()
     return made
 
@@ -80,6 +83,93 @@ def test_a_stop_is_saving_until_nothing_runs_and_all_is_durable(journal: Journal
     told = tell(made, KILLED, saving=True, over=True, want="n1")
     assert (told.phase, told.exit_code, told.want) == (Phase.STOPPED, 143, "n1")
     assert tell(made, KILLED).phase is Phase.STOPPED
+
+
+# --- progress ---
+
+
+@pytest.fixture
+def sent(journal: Journal) -> Row:
+    """A checkpoint of 30 MiB, claimed: its first part of three is with S3."""
+    journal.take_epoch(HeldEpoch(1, "nonce", 0, 0.0), ())
+    journal.add(staged(finished("a.pt", size=30 * MIB, at=FakeRuntime().now())), 1_700_000_000.0)
+    row = journal.claim(1_700_000_000.0)
+    assert row is not None
+    journal.start_upload(row.id, "a.pt", "key", "upload", 10 * MIB)
+    land(journal, row, 1)
+    return row
+
+
+def land(journal: Journal, row: Row, number: int) -> None:
+    journal.part_done(row.id, "a.pt", "upload", PartProgress(number, 10 * MIB, "etag", 0, ()))
+
+
+def test_what_is_being_sent_how_fast_and_how_long_it_takes(journal: Journal, sent: Row) -> None:
+    runtime = FakeRuntime()
+    made = report(journal, runtime=runtime)
+    first = tell(made)
+    assert (first.sending, first.sending_bytes, first.sent_bytes) == ("a.pt", 30 * MIB, 10 * MIB)
+    assert (first.pending_bytes, first.rate, first.eta) == (20 * MIB, 0, None)
+    runtime.sleep(4.0)
+    land(journal, sent, 2)
+    told = tell(made)
+    assert (told.sent_bytes, told.pending_bytes) == (20 * MIB, 10 * MIB)
+    assert (told.rate, told.eta) == (10 * MIB // 4, 4)
+    journal.committed(sent.id, "manifest", 1_700_000_010.0)
+    told = tell(made)
+    assert (told.sending, told.sending_bytes, told.sent_bytes, told.eta) == (None, 0, 0, None)
+    assert (told.failures, told.retry_at) == (0, None)
+
+
+def test_a_checkpoint_that_is_copied_inside_s3_is_not_stuck(journal: Journal, sent: Row) -> None:
+    runtime = FakeRuntime()
+    made = report(journal, runtime=runtime)
+    for number in (2, 3):
+        assert tell(made).conditions == ()
+        runtime.sleep(200.0)
+        journal.part_done(sent.id, "a.pt", "upload", PartProgress(number, 10 * MIB, "etag", 0, (), copied=True))
+    assert tell(made).conditions == ()
+    runtime.sleep(301.0)
+    assert [condition.name for condition in tell(made).conditions] == [ConditionName.SYNC_STUCK]
+
+
+def test_what_failed_says_when_it_is_tried_again(journal: Journal, sent: Row) -> None:
+    made = report(journal)
+    journal.release(sent.id, error="503 SlowDown", next_try=1_700_000_100.5)
+    told = tell(made)
+    assert (told.sending, told.failures, told.retry_at) == (None, 1, 1_700_000_100)
+    told = made.tell(replace(FACTS, failures=4, retry_at=1_700_000_050.0))
+    assert (told.failures, told.retry_at) == (4, 1_700_000_050), "nothing at all is tried before that"
+
+
+def test_what_a_dead_process_had_claimed_is_not_being_sent(tmp_path: Path) -> None:
+    path = str(tmp_path / "shared.db")
+    flush = Journal(path, owner="flush", alive=lambda owner: True)
+    flush.take_epoch(HeldEpoch(1, "nonce", 0, 0.0), ())
+    flush.add(staged(finished("a.pt", size=5)), 0.0)
+    assert flush.claim(1.0) is not None
+    living = Journal(path, owner="daemon", alive=lambda owner: True)
+    dead = Journal(path, owner="daemon", alive=lambda owner: False)
+    assert living.sending() == Sending("a.pt", 5, 0), "a flush sends it"
+    assert dead.sending() is None
+    for journal in (flush, living, dead):
+        journal.close()
+
+
+def test_an_abort_that_is_refused_is_told(journal: Journal, sent: Row) -> None:
+    made = report(journal)
+    journal.drop(sent.id, "it changed")
+    told = tell(made)
+    assert (told.owed_aborts, told.error) == (1, "")
+    (owed,) = journal.owed_aborts()
+    journal.abort_failed(owed, error="AbortMultipartUpload key: AccessDenied", next_try=1.0)
+    told = tell(made)
+    assert told.owed_aborts == 1
+    assert "can't be aborted: AbortMultipartUpload key: AccessDenied" in told.error
+    assert told.error in told.details
+    journal.abort_done(owed)
+    told = tell(made)
+    assert (told.owed_aborts, told.error) == (0, "")
 
 
 def test_a_failure_while_it_is_being_stopped_is_no_failure(journal: Journal) -> None:

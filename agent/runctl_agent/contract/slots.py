@@ -28,8 +28,10 @@ _LARGEST_DOCUMENT = 2 * 2**20  # more than deflate, at 1032 to 1, can make of si
 def pack(state: State, slot: str) -> tuple[str, ...]:
     """The chunks of `state`, none of them empty, at most six.
 
-    What is too large loses its oldest details, then the ends of its messages; a checkpoint whose name alone does not fit
-    loses the name, and says so. Raises ValueError for a state that `read_state` would refuse.
+    What is too large loses its oldest details, then the name of what is being sent, then the ends of its messages; a
+    checkpoint whose name alone does not fit loses the name, and says so.
+
+    Raises ValueError for a state that `read_state` would refuse.
     """
     for smaller in _smaller(state):
         chunks = _cut(smaller, slot)
@@ -87,6 +89,8 @@ def _smaller(state: State) -> Iterator[State]:
     """Ever smaller forms of `state`, the first of them itself."""
     yield state
     yield from _largest(len(state.details), lambda kept: replace(state, details=state.details[:kept]))
+    state = replace(state, details=(), sending=None)
+    yield state
     longest = max(len(state.error), *(len(c.message) for c in state.conditions), 0)
     yield from _largest(longest, lambda kept: _shortened(state, kept))
     bare = _shortened(state, 0)

@@ -24,6 +24,23 @@ def _safe(state: State, now: int) -> str:
     return f"{what} safe {age(max(0, now - state.committed_at))} ago"
 
 
+def progress(state: State, now: int) -> tuple[str, ...]:
+    """What is being sent, how fast, and what fails, a line each; nothing where there is nothing to say of it."""
+    lines = []
+    if state.sending is not None:
+        lines.append(f"sending {state.sending}: {size(state.sent_bytes)} of {size(state.sending_bytes)} sent")
+    if state.pending_since is not None:
+        left = "" if state.eta is None else f", at {size(state.rate)}/s done in {age(state.eta)}"
+        lines.append(f"behind for {age(max(0, now - state.pending_since))}{left}")
+    if state.failures:
+        again = "" if state.retry_at is None else f", tried again in {age(max(0, state.retry_at - now))}"
+        often = "once" if state.failures == 1 else f"{state.failures} times in a row"
+        lines.append(f"failed {often}{again}")
+    if state.owed_aborts:
+        lines.append(f"multipart uploads still to be aborted: {state.owed_aborts}")
+    return tuple(lines)
+
+
 def age(seconds: int) -> str:
     """In the largest unit of which there are two."""
     for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):

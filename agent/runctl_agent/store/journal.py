@@ -20,6 +20,7 @@ from .rows import HeldEpoch as HeldEpoch
 from .rows import Newest, RowState, Totals, blob, encode_staged, row_of, text_of
 from .rows import Pending as Pending
 from .rows import Row as Row
+from .rows import Sending as Sending
 from .stored import MOST
 
 
@@ -205,6 +206,12 @@ class Journal(Progress):
         """The sums of `pending`; reads no snapshot, so it may be asked every second."""
         with self._database.read() as connection:
             return sums.behind(connection)
+
+    def sending(self) -> Sending | None:
+        """What is being sent, by this process or another that lives; of several, what goes first."""
+        with self._database.read() as connection:
+            found = sums.claimed(connection)
+        return next((sending for owner, sending in found if owner == self._owner or self._alive(owner)), None)
 
     def pending(self) -> Pending:
         """Reads every pending snapshot: some milliseconds each."""

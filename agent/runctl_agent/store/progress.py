@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from runctl_agent.contract.files import IDENTITY
 from runctl_agent.errors import JournalError
 
-from . import stored
+from . import stored, sums
 from .database import Database
 from .piece import Frame
+from .rows import Trouble
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,10 @@ class Progress:
         with self._database.read() as connection:
             found = connection.execute("SELECT count(*) FROM rows WHERE state = 'staged' AND id <= ?", (mark,)).fetchone()
         return int(found[0])
+
+    def trouble(self) -> Trouble:
+        with self._database.read() as connection:
+            return sums.trouble(connection)
 
     def foreign(self, root: str, name: str, signature: str, now: float) -> None:
         """This content is not the training's: it is never sent, and supersedes nothing."""

@@ -67,6 +67,26 @@ class Pending:
 
 
 @dataclass(frozen=True, slots=True)
+class Sending:
+    """A checkpoint that somebody sends now: its bytes, and those of them that the store has."""
+
+    checkpoint: str
+    bytes: int
+    sent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What failed and waits. `failures` of the row that failed most often, `retry_at` of the one that is due first; `aborts`
+    that are owed, and why one of them was refused."""
+
+    failures: int
+    retry_at: float | None
+    aborts: int
+    abort_error: str
+
+
+@dataclass(frozen=True, slots=True)
 class Newest:
     """The highest rank among the complete checkpoints that this journal saw committed; `manifest` is its key."""
 

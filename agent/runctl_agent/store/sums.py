@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 
 from runctl_agent.contract.manifest import Rank
 
-from .rows import Behind, Newest, Row, Totals
+from .rows import Behind, Newest, Row, Sending, Totals, Trouble, text_of
 
 
 def behind(connection: sqlite3.Connection) -> Behind:
@@ -17,6 +18,26 @@ def behind(connection: sqlite3.Connection) -> Behind:
         "SELECT coalesce(sum(sent), 0) FROM files JOIN rows ON rows.id = files.row WHERE state = 'staged'"
     ).fetchone()
     return Behind(len(found), max(sum(size for size, _ in found) - sent, 0), min((at for _, at in found), default=None))
+
+
+def claimed(connection: sqlite3.Connection) -> list[tuple[str, Sending]]:
+    """What is claimed to be sent, and by whom, in the order of sending."""
+    found = connection.execute(
+        """SELECT claimed_by, name, size, (SELECT coalesce(sum(sent), 0) FROM files WHERE files.row = rows.id)
+        FROM rows WHERE state = 'staged' AND claimed_by IS NOT NULL ORDER BY complete DESC, finished_at DESC, id DESC"""
+    )
+    return [(owner, Sending(os.fsdecode(name), size, sent)) for owner, name, size, sent in found]
+
+
+def trouble(connection: sqlite3.Connection) -> Trouble:
+    failures, retry_at = connection.execute(
+        """SELECT coalesce(max(attempts), 0), min(CASE WHEN claimed_by IS NULL THEN next_try END)
+        FROM rows WHERE state = 'staged' AND attempts > 0"""
+    ).fetchone()
+    aborts, tried, error = connection.execute("SELECT count(*), max(attempts), error FROM aborts").fetchone()
+    if not tried:
+        return Trouble(failures, retry_at, aborts, "")
+    return Trouble(failures, retry_at, aborts, f"an upload that was given up can't be aborted: {text_of(error)}")
 
 
 def totals(connection: sqlite3.Connection) -> Totals:
