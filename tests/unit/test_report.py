@@ -127,7 +127,7 @@ def test_a_checkpoint_that_is_copied_inside_s3_is_not_stuck(journal: Journal, se
     for number in (2, 3):
         assert tell(made).conditions == ()
         runtime.sleep(200.0)
-        journal.part_done(sent.id, "a.pt", "upload", PartProgress(number, 10 * MIB, "etag", 0, (), copied=True))
+        journal.part_done(sent.id, "a.pt", "upload", PartProgress(number, 5 * MIB, "etag", 0, (), copied=True))
     assert tell(made).conditions == ()
     runtime.sleep(301.0)
     assert [condition.name for condition in tell(made).conditions] == [ConditionName.SYNC_STUCK]
