@@ -72,5 +72,6 @@ def test_a_store_that_asks_for_it_gets_fewer_and_everything_arrives(tmp_path: Pa
     bench.store.on_call = lambda method, key: limits.append(bench.uploader.concurrency.limit)
     (file,) = bench.send().values()
     assert bench.content(file) == content
-    assert (limits[0], min(limits)) == (4, 2)
+    assert limits[0] == 4
+    assert min(limits) < 4
     bench.close()
