@@ -17,7 +17,7 @@ from tests.e2e.proxy import Proxy, mitmdump
 from tests.e2e.runs import Operator
 from tests.e2e.seaweed import S3, shared
 
-pytest.register_assert_rewrite("tests.contract.store_suite")
+pytest.register_assert_rewrite("tests.contract.object_suite", "tests.contract.multipart_suite", "tests.contract.store_place")
 
 
 def pytest_configure() -> None:

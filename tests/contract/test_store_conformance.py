@@ -5,12 +5,15 @@ from __future__ import annotations
 import pytest
 
 from runctl_agent.store.objects import ObjectStore
-from tests.contract.store_suite import ExactingStoreSuite, StoreSuite
+from tests.contract.store_place import PART, Lack
+from tests.contract.store_suite import StoreSuite
 from tests.e2e.seaweed import S3
 from tests.fakes.memory_store import MemoryStore
 
 
-class TestSeaweedFS(ExactingStoreSuite):
+class TestSeaweedFS(StoreSuite):
+    lacks = frozenset({Lack.SIZE_OF_THE_WHOLE})
+
     @pytest.fixture
     def store(self, s3: S3) -> ObjectStore:
         return s3.store()
@@ -21,7 +24,9 @@ class TestSeaweedFS(ExactingStoreSuite):
 
 
 class TestMoto(StoreSuite):
-    """Not exacting: moto accepts wrong checksums."""
+    """Good for a demo, not for a proof."""
+
+    lacks = frozenset(Lack)
 
     @pytest.fixture
     def store(self, moto_s3: S3) -> ObjectStore:
@@ -32,10 +37,10 @@ class TestMoto(StoreSuite):
         return moto_s3.prefix
 
 
-class TestMemory(ExactingStoreSuite):
+class TestMemory(StoreSuite):
     @pytest.fixture
     def store(self) -> ObjectStore:
-        return MemoryStore()
+        return MemoryStore(smallest_part=PART)
 
     @pytest.fixture
     def prefix(self) -> str:

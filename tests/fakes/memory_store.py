@@ -12,10 +12,20 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeVar
 
-from runctl_agent.errors import BadChecksum, NoSuchUpload, NotFoundError, PreconditionFailed, StoreError, StoreUnavailable
+from runctl_agent.errors import (
+    BadChecksum,
+    NoSuchUpload,
+    NotFoundError,
+    PreconditionFailed,
+    StoreError,
+    StoreRefused,
+    StoreUnavailable,
+)
 from runctl_agent.store.objects import Got, Head, SentPart, Source
 
 R = TypeVar("R")
+
+LONGEST_KEY = 1024
 
 
 @dataclass(frozen=True)
@@ -53,15 +63,17 @@ class _Fault:
 class MemoryStore:
     """`objects` by key and `uploads` by id may be looked at and changed; `calls` lists (method, key) as they came.
 
-    `keeps_crc=False`: HEAD knows no checksum, as in stores that keep none. `on_call` runs before every call.
+    `keeps_crc=False`: HEAD knows no checksum, as in stores that keep none. `smallest_part`: of any part but the last; S3
+    takes none below 5 MiB. `on_call` runs before every call.
     """
 
-    def __init__(self, *, keeps_crc: bool = True) -> None:
+    def __init__(self, *, keeps_crc: bool = True, smallest_part: int = 0) -> None:
         self.objects: dict[str, StoredObject] = {}
         self.uploads: dict[str, StoredUpload] = {}
         self.calls: list[tuple[str, str]] = []
         self.on_call: Callable[[str, str], None] = lambda method, key: None
         self._keeps_crc = keeps_crc
+        self._smallest_part = smallest_part
         self._faults: list[_Fault] = []
         self._late: list[Callable[[], object]] = []
         self._begun = 0
@@ -113,6 +125,8 @@ class MemoryStore:
         sum_of_it = zlib.crc32(arriving) if crc is None else crc
 
         def effect(body: bytes) -> str:
+            if len(key.encode()) > LONGEST_KEY:
+                raise StoreRefused(f"writing {key}", "400 KeyTooLongError")
             _check_crc(key, body, sum_of_it)
             standing = self.objects.get(key)
             if if_absent and standing is not None:
@@ -204,6 +218,10 @@ class MemoryStore:
             body = b"".join(_named(upload, key, part).body for part in parts)
             if not parts or [part.number for part in parts] != sorted({part.number for part in parts}):
                 raise StoreError(f"completing {key}", "400 InvalidPartOrder")
+            if any(part.size < self._smallest_part for part in parts[:-1]):
+                raise StoreRefused(f"completing {key}", "400 EntityTooSmall")
+            if len(body) != sum(part.size for part in parts):
+                raise BadChecksum(f"completing {key}", "400 InvalidRequest: x-amz-mp-object-size")
             _check_crc(key, body, crc)
             self.objects[key] = _stored(body, tail=f"-{len(parts)}")
             del self.uploads[upload_id]

@@ -168,7 +168,7 @@ class S3Store:
             )["ETag"]
 
     def copy_part(self, key: str, upload_id: str, number: int, source: Source) -> str:
-        with self._call("UploadPartCopy", key, conditional=True):
+        with self._call("UploadPartCopy", key):
             answer = self._client.upload_part_copy(
                 Bucket=self.bucket,
                 Key=key,
@@ -178,7 +178,8 @@ class S3Store:
                 CopySourceIfMatch=source.etag,
                 CopySourceRange=f"bytes={source.offset}-{source.offset + source.length - 1}",
             )
-            return answer["CopyPartResult"]["ETag"]
+            etag = answer["CopyPartResult"]["ETag"]
+            return etag if etag.startswith('"') else f'"{etag}"'  # as ListParts gives it; SeaweedFS leaves them away here
 
     def list_parts(self, key: str, upload_id: str) -> Sequence[SentPart]:
         parts: list[SentPart] = []
