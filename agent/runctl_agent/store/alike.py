@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -47,12 +48,12 @@ def head(file: ManifestFile) -> str:
 def found_in(file: ManifestFile, span: Span, digests: Sequence[str]) -> slice | None:
     """Which content parts of `file` are this span of another file: equal in offset, length and digests (hexadecimal)."""
     parts = parts_of(file)
-    first = next((n for n, part in enumerate(parts) if part.offset == span.offset), None)
-    if first is None:
-        return None
+    first = bisect_left(parts, span.offset, key=lambda part: part.offset)
     found = parts[first : first + len(digests)]
+    if not found or found[0].offset != span.offset or sum(part.size for part in found) != span.length:
+        return None
     same = [part.digest for part in found] == [f"blake3:{digest}" for digest in digests]
-    return slice(first, first + len(digests)) if same and sum(part.size for part in found) == span.length else None
+    return slice(first, first + len(digests)) if same else None
 
 
 def equal_in(base: ManifestFile, span: Span, digests: Sequence[str], encoding: str, least: int) -> Equal | None:

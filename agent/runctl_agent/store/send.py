@@ -11,7 +11,7 @@ from runctl_agent.contract.files import ZSTD
 from runctl_agent.errors import BadChecksum, NotFoundError, PreconditionFailed, SlowDown, StoreError, StoreUnavailable
 from runctl_agent.runtime import Runtime
 
-from .alike import Equal, equal_in, found_in
+from .alike import Equal, Known, equal_in, found_in
 from .backoff import backoff
 from .concurrency import Concurrency
 from .dedup import Dedup
@@ -79,11 +79,15 @@ class Parts:
         try:
             piece = self._read(file, job.span, descriptor)
             digests = piece.digests if piece is not None else file.equal[job.span.number][1].digests
-            self._find_whole(file, digests[0], descriptor)
+            candidates = self._candidates(file, job.span, digests)
+            if candidates:
+                piece = None  # its memory is needed for what is read on; if nothing comes of it, it is read again
+                self._read_on(file, candidates, descriptor)
         finally:
             os.close(descriptor)
-        if piece is not None and file.reference is None:
-            self._guarded(lambda: self._store_piece(row, file, piece))
+        if piece is not None:
+            whole = piece
+            self._guarded(lambda: self._store_piece(row, file, whole))
 
     def send(self, row: Row, job: Job, source: Source) -> None:
         """Unless an earlier object has it. Raises StoreError, SourceChanged."""
@@ -132,18 +136,20 @@ class Parts:
                 self._concurrency.went_well()
                 return
 
-    def _find_whole(self, file: Outgoing, head: str, descriptor: int) -> None:
-        """Read on for as long as a stored file has all of what was read."""
-        if self._dedup is None:
-            return
-        candidates = self._dedup.alike(file.size, f"blake3:{head}")
-        for span in file.spans():
-            if not candidates:
-                return
+    def _candidates(self, file: Outgoing, span: Span, digests: tuple[str, ...]) -> list[Known]:
+        """Stored files of this size that have this part."""
+        alike = [] if self._dedup is None else self._dedup.alike(file.size, f"blake3:{digests[0]}")
+        return [one for one in alike if found_in(one.file, span, digests)]
+
+    def _read_on(self, file: Outgoing, candidates: list[Known], descriptor: int) -> None:
+        """For as long as a candidate has all of what was read."""
+        for span in file.spans()[1:]:
             facts = read_facts(descriptor, file.contents(span), file.path)
             candidates = [one for one in candidates if found_in(one.file, span, facts.digests)]
             self._note_equal(file, span, facts)
-        file.reference = next((one for one in candidates if self._dedup.stands(one.file)), None)
+            if not candidates:
+                return
+        file.reference = next((one for one in candidates if self._dedup and self._dedup.stands(one.file)), None)
 
     def _read(self, file: Outgoing, span: Span, descriptor: int) -> Piece | None:
         """None: an earlier object has it, which is noted."""
