@@ -18,10 +18,11 @@ from .disk.roots import MORE_INSTANCES, MORE_WATCHES
 from .disk.stage import Stager
 from .disk.trial import try_to_hold
 from .disk.watch import Inotify
-from .errors import NotFoundError, RunctlError, StoreUnavailable, WrongStateError
+from .errors import NotFoundError, RunctlError, StoreRefused, StoreUnavailable, WrongStateError
 from .machine import Machine
 from .records import Held, Instance
 from .runtime import Runtime
+from .store.lifecycle import Advice, examine
 from .store.probe import prove_conditional_writes
 from .store.s3 import S3Store
 
@@ -37,27 +38,29 @@ HOLDS = {
     Held.DESCRIPTOR: "by open descriptors, which end with the agent: no place for snapshots is on its file system",
 }
 
-Check = Callable[[], str]
+Check = Callable[[], str | Advice]
 """What is well, for people. Raises RunctlError, or OSError."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`text`: what is well; empty where `error` says what is not."""
+    """`text`: what is well, with the `advice` that makes it better if there is one; empty where `error` says what is not."""
 
     name: str
     text: str
     error: RunctlError | None = None
+    advice: str = ""
 
     def plain(self) -> dict[str, object]:
         """For JSON."""
         if self.error is None:
-            return {"name": self.name, "ok": True, "text": self.text}
+            advice = {"advice": self.advice} if self.advice else {}
+            return {"name": self.name, "ok": True, "text": self.text, **advice}
         return {"name": self.name, "ok": False, "what": self.error.what, "why": self.error.why, "mend": self.error.mend}
 
     def __str__(self) -> str:
         if self.error is None:
-            return f"ok   {self.name}: {self.text}"
+            return f"note {self.name}: {self.text}\n     mend: {self.advice}" if self.advice else f"ok   {self.name}: {self.text}"
         line = f"FAIL {self.name}: {self.error}"
         return f"{line}\n     mend: {self.error.mend}" if self.error.mend else line
 
@@ -124,16 +127,17 @@ class Doctor:
         return self._made
 
     def _s3(self) -> list[Finding]:
-        checks = {
+        checks: dict[str, Check] = {
             "bucket": self._bucket,
             "write": self._write,
             "read": self._read,
             "list": self._list,
             "multipart": self._multipart,
+            "lifecycle": self._lifecycle,
         }
         return [_find(f"s3 {name}", partial(self._reached, check)) for name, check in checks.items()]
 
-    def _reached(self, check: Check) -> str:
+    def _reached(self, check: Check) -> str | Advice:
         """Where nothing answers, every right would fail of that, and each only after all of its patience."""
         if self._unreached:
             raise StoreUnavailable("not tried, for S3 does not answer", self._unreached, "mend that, then: runctl-agent doctor")
@@ -165,6 +169,13 @@ class Doctor:
         finally:
             store.abort_multipart(key, upload)
         return "begun, sent, listed and aborted"
+
+    def _lifecycle(self) -> Advice:
+        try:
+            found = self._store().lifecycle()
+        except StoreRefused as error:  # the agent itself needs no such right
+            return Advice(f"not known: {error}", error.mend)
+        return examine(found, self._store().bucket, self._machine.keys)
 
     def _tags(self) -> str:
         if self._instance is None:
@@ -255,7 +266,8 @@ class Doctor:
 
 def _find(name: str, check: Check) -> Finding:
     try:
-        return Finding(name, check())
+        found = check()
+        return Finding(name, found) if isinstance(found, str) else Finding(name, found.text, advice=found.mend)
     except RunctlError as error:
         return Finding(name, "", error)
     except OSError as error:

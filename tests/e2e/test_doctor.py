@@ -76,7 +76,9 @@ def test_all_is_well(tmp_path: Path, s3: S3, watched: Path) -> None:
 def test_people_read_one_line_a_finding(tmp_path: Path, s3: S3, watched: Path) -> None:
     done = Agent(tmp_path, s3, checkpoints=watched, staging={"keep_free": 0}).command("doctor")
     lines = done.stdout.splitlines()
-    assert all(line.startswith("ok   ") for line in lines)
+    note, mend = (line for line in lines if not line.startswith("ok   "))
+    assert note.startswith("note s3 lifecycle: no rule aborts ")
+    assert mend.startswith("     mend: `aws s3api put-bucket-lifecycle-configuration ")
     assert "ok   identity: outside EC2: no tags are posted" in lines
 
 
@@ -92,7 +94,8 @@ def test_a_stranger_is_refused_everything_but_learns_of_the_machine(tmp_path: Pa
     done = Agent(tmp_path, s3.acting_as("stranger"), checkpoints=watched).command("doctor", check=False)
     assert done.returncode == 4
     assert all(f"FAIL {name}: " in done.stdout for name in RIGHTS)
-    assert done.stdout.count("     mend: allow s3:") == len(RIGHTS)
+    assert done.stdout.count("     mend: allow s3:") == len(RIGHTS) + 1
+    assert "note s3 lifecycle: not known: GetBucketLifecycleConfiguration" in done.stdout
     assert f"ok   watched {watched}" in done.stdout
     assert "ok   clock: " in done.stdout, "a refusal, too, bears a date"
     assert left_in_s3(s3) == []
@@ -109,7 +112,7 @@ def test_no_bucket(tmp_path: Path, s3: S3, watched: Path) -> None:
 def test_nothing_answers(tmp_path: Path, watched: Path, refused: str) -> None:
     agent = Agent(tmp_path, S3(refused, "x"), checkpoints=watched, staging={"keep_free": 0})
     findings = examine(agent, code=7)
-    assert failed(findings) == {"clock", *RIGHTS}
+    assert failed(findings) == {"clock", "s3 lifecycle", *RIGHTS}
     assert "check the route" in findings["clock"]["mend"]
     assert findings["s3 write"]["what"] == "not tried, for S3 does not answer"
 

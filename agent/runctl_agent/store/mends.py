@@ -19,6 +19,7 @@ ACTIONS = {
     "CompleteMultipartUpload": ("s3:PutObject",),
     "CreateMultipartUpload": ("s3:PutObject",),
     "DeleteObject": ("s3:DeleteObject",),
+    "GetBucketLifecycleConfiguration": ("s3:GetLifecycleConfiguration",),
     "GetObject": ("s3:GetObject",),
     "HeadBucket": ("s3:ListBucket",),
     "HeadObject": ("s3:GetObject",),
@@ -30,7 +31,7 @@ ACTIONS = {
 """Operation to IAM actions: "Actions, resources, and condition keys for Amazon S3" (Service Authorization Reference)."""
 
 READS = frozenset({"GetObject", "HeadObject"})
-ON_BUCKET = frozenset({"HeadBucket", "ListObjectsV2"})
+ON_BUCKET = frozenset({"GetBucketLifecycleConfiguration", "HeadBucket", "ListObjectsV2"})
 KMS_ACTION = re.compile(r"(?<!:)\bkms:[A-Z][A-Za-z]+")
 KMS_KEY = re.compile(r"arn:[a-z0-9-]+:kms:[A-Za-z0-9:/_-]+")
 

@@ -30,7 +30,7 @@ from . import mends
 FOREIGN = (boto.BotoCoreError, boto.ClientError, ResponseParserError, HTTPError, OSError, ValueError, KeyError)
 """All that a call of botocore raises. ValueError: an endpoint that is no URL. KeyError: an answer that lacks a part."""
 
-NO_KEY = frozenset({"NoSuchKey", "404", "NotFound"})
+NO_KEY = frozenset({"NoSuchKey", "NoSuchLifecycleConfiguration", "404", "NotFound"})
 DENIED = frozenset({"AccessDenied", "AccessForbidden", "AllAccessDisabled", "Forbidden", "UnauthorizedAccess", "403"})
 EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
 UNKNOWN_KEYS = frozenset(

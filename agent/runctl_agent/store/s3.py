@@ -21,6 +21,7 @@ from .body import body_of
 from .client import CONNECTIONS
 from .client import connect as connect
 from .crc import crc32
+from .lifecycle import Lifecycle
 from .objects import Got, Head, SentPart, Source
 from .ranged import RangedBody, short
 from .refusals import FOREIGN, Call, translated
@@ -75,6 +76,15 @@ class S3Store:
         """
         with self._call("ListObjectsV2", prefix):
             self._client.list_objects_v2(Bucket=self.bucket, Prefix=prefix, MaxKeys=1)
+
+    def lifecycle(self) -> Lifecycle:
+        """The bucket's lifecycle rules; none where it has none."""
+        try:
+            with self._call("GetBucketLifecycleConfiguration"):
+                found: Mapping[str, Any] = self._client.get_bucket_lifecycle_configuration(Bucket=self.bucket)
+        except NotFoundError:
+            return Lifecycle(())
+        return Lifecycle(tuple(found.get("Rules", ())), found.get("TransitionDefaultMinimumObjectSize", ""))
 
     def server_time(self) -> float:
         """The server's clock, in seconds since the epoch: whatever it answers bears a Date (RFC 9110). Raises StoreError."""
