@@ -101,7 +101,7 @@ def run(loads: list[Load], rounds: int, only: list[str], where: str | None, say:
         "versions": {client.name: client.version for client in clients},
         "absent": absent,
         "loads": found,
-        **_verdict(list(found.values())),
+        **verdict(list(found.values())),
     }
 
 
@@ -127,10 +127,10 @@ def _load(load: Load, rounds: int, clients: list[Peer], sink: Sink, base: Path, 
             say(f"{load.name}, round {number + 1}: {client.name} {cost.cpu_s / load.gib:.2f} CPU s/GiB, {cost.wall_s:.2f} s")
     shutil.rmtree(folder)
     clients_found = {name: each.summary(load) for name, each in taken.items()}
-    return {"files": load.files, "bytes": load.size, "clients": clients_found, **_ratios(clients_found)}
+    return {"files": load.files, "bytes": load.size, "clients": clients_found, **ratios(clients_found)}
 
 
-def _ratios(clients: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def ratios(clients: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """To the best peer in each respect, which need not be one and the same."""
     own = clients.get(OURS)
     others = [values for name, values in clients.items() if name != OURS]
@@ -143,7 +143,7 @@ def _ratios(clients: dict[str, dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _verdict(loads: list[dict[str, Any]]) -> dict[str, Any]:
+def verdict(loads: list[dict[str, Any]]) -> dict[str, Any]:
     """The worst of the loads."""
     rated = [load for load in loads if "cpu_ratio_to_best" in load]
     if not rated:

@@ -37,26 +37,26 @@ def peers(endpoint: str, certificate: Path) -> tuple[list[Peer], list[str]]:
     found: list[Peer] = []
     absent: list[str] = []
     for name, package in (("boto3", "boto3"), ("obstore", "obstore")):
-        known = _version(package)
+        known = version_of(package)
         if known:
             found.append(Peer(f"{name} {LIBRARIES[name][0]}", known, _library(name), {}))
         else:
             absent.append(f"{name} (pip install -e '.[bench]')")
-    s5cmd, aws, rclone = (_program(name) for name in ("s5cmd", "aws", "rclone"))
+    s5cmd, aws, rclone = (program(name) for name in ("s5cmd", "aws", "rclone"))
     if s5cmd:
         found.append(
             Peer(
                 "s5cmd cp",
-                _said([s5cmd, "version"]),
+                said([s5cmd, "version"]),
                 lambda folder, prefix: [s5cmd, "--endpoint-url", endpoint, "cp", f"{folder}/", f"s3://{BUCKET}/{prefix}/"],
                 {},
             )
         )
-    if aws and _version("awscli"):
+    if aws and version_of("awscli"):
         found.append(
             Peer(
                 "aws s3 cp",
-                _version("awscli"),
+                version_of("awscli"),
                 lambda folder, prefix: [aws, "s3", "cp", "--recursive", "--quiet", folder, f"s3://{BUCKET}/{prefix}/"],
                 {"AWS_ENDPOINT_URL": endpoint},
             )
@@ -66,7 +66,7 @@ def peers(endpoint: str, certificate: Path) -> tuple[list[Peer], list[str]]:
         found.append(
             Peer(
                 "rclone copy",
-                _said([rclone, "version"]).split("\n")[0].removeprefix("rclone "),
+                said([rclone, "version"]).split("\n")[0].removeprefix("rclone "),
                 lambda folder, prefix: [rclone, "copy", "--ca-cert", certificate, folder, f"{remote}/{prefix}"],
                 {"RCLONE_CONFIG": "/dev/null", "AWS_CA_BUNDLE": ""},
             )
@@ -79,20 +79,20 @@ def _library(name: str) -> Command:
     return lambda folder, prefix: [python(), "-m", "bench.upload_peers", name, folder, prefix]
 
 
-def _program(name: str) -> str | None:
+def program(name: str) -> str | None:
     """Beside this Python, else on the path."""
     beside = Path(python()).parent / name
     return str(beside) if beside.exists() else shutil.which(name)
 
 
-def _version(package: str) -> str:
+def version_of(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:
         return ""
 
 
-def _said(command: list[str]) -> str:
+def said(command: list[str]) -> str:
     return run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
