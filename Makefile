@@ -3,13 +3,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check e2e-trainers bench clean
+.PHONY: demo test check e2e-trainers bench bench-smoke clean
 
 demo: $(VENV)/.installed  ## a training is launched, its machine lost, and nothing else
 	@$(BIN)/runctl-demo
 
 test: $(VENV)/.installed  ## everything but the real trainers, in parallel
-	$(BIN)/pytest --ignore=tests/e2e/trainers
+	$(BIN)/pytest --ignore=tests/e2e/trainers --ignore=tests/bench
 
 check: $(VENV)/.installed  ## ruff, format, mypy strict on code and tests, the layers
 	$(BIN)/ruff check .
@@ -20,8 +20,11 @@ check: $(VENV)/.installed  ## ruff, format, mypy strict on code and tests, the l
 e2e-trainers: $(VENV)/.trainers  ## torch, transformers, Lightning and DCP train on the CPU, and resume
 	$(BIN)/pytest -n 2 -rP --show-capture=stdout tests/e2e/trainers
 
-bench: $(VENV)/.bench  ## from the closed file to the first byte of its upload, by format
-	$(BIN)/python -m bench.settle
+bench: $(VENV)/.bench  ## what it costs, against the clients that people use; the figures go to bench/RESULTS.md
+	$(BIN)/python -m bench
+
+bench-smoke: $(VENV)/.bench  ## every benchmark as small as can be, so that none of them rots
+	$(BIN)/pytest -n 2 tests/bench
 
 clean:
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

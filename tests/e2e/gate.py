@@ -24,6 +24,7 @@ class Request:
     part: int | None  # of UploadPart
     size: int
     at: float  # monotonic seconds; when its first line came, before its body
+    body: bytes = b""  # of a POST
 
     @property
     def is_data(self) -> bool:
@@ -90,7 +91,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         url = urlsplit(self.path)
         number = parse_qs(url.query).get("partNumber")
-        request = Request(self.command, url.path, int(number[0]) if number else None, len(body), at)
+        kept = body if self.command == "POST" else b""
+        request = Request(self.command, url.path, int(number[0]) if number else None, len(body), at, kept)
         if not self.server.admit(request):
             self.close_connection = True
             return
