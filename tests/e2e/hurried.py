@@ -10,15 +10,16 @@ import os
 import sys
 import threading
 import time
+import uuid
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import botocore.auth
 
-from runctl_agent import daemon
+from runctl_agent import daemon, report
 from runctl_agent.runtime import Event, ThreadRuntime
-from runctl_agent.store import client
+from runctl_agent.store import client, plan
 from tests.e2e.agent import Agent
 from tests.e2e.seaweed import ROOT, S3
 
@@ -73,6 +74,14 @@ class HurriedAgent(Agent):
         """By how many seconds its requests are dated ahead."""
         self._skew.write_text(str(ahead))
 
+    def upgrade(self, version: str, part: int = plan.SMALLEST_PART) -> None:
+        """The next life is another version's, which cuts files into parts of `part` bytes."""
+        self.env |= {"HURRIED_VERSION": version, "HURRIED_PART": str(part)}
+
+    def reboot(self) -> None:
+        """The next life is in another boot, which began just now."""
+        self.env |= {"RUNCTL_BOOT_ID": str(uuid.uuid4()), "RUNCTL_BOOT_TIME": str(int(time.time()))}
+
     def argv(self, command: str, *arguments: str) -> list[str]:
         argv = super().argv(command, *arguments)
         return [sys.executable, "-m", "tests.e2e.hurried", *argv[2:]] if command == "run" else argv
@@ -90,6 +99,9 @@ _right = botocore.auth.get_current_datetime  # type: ignore[attr-defined]  # the
 def main() -> None:
     daemon.ThreadRuntime = HurriedRuntime  # type: ignore[attr-defined]
     client.READ_TIMEOUT = float(os.environ["HURRIED_READ_TIMEOUT"])
+    if "HURRIED_VERSION" in os.environ:
+        report.__version__ = os.environ["HURRIED_VERSION"]  # type: ignore[attr-defined]
+        plan.SMALLEST_PART = int(os.environ["HURRIED_PART"])
     botocore.auth.get_current_datetime = _skewed  # type: ignore[attr-defined]
     daemon.main()
 

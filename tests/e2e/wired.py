@@ -52,9 +52,9 @@ class Wired:
 
     def durable(self, process: subprocess.Popen[bytes]) -> dict[str, Any]:
         """Wait until every checkpoint saved is committed, and nothing is said to be wrong any more."""
-        count = len(self.saved)
+        newest = list(self.saved)[-1]
         status = self.agent.wait_for(
-            lambda status: status["commits"] == count and not status["pending_checkpoints"] and not status["error"], process
+            lambda status: status["checkpoint"] == newest and not status["pending_checkpoints"] and not status["error"], process
         )
         assert status["conditions"] == []
         return status

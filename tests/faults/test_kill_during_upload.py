@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from runctl_agent import __version__
+from tests.e2e.proxy import Proxy, hold
+from tests.e2e.seaweed import S3
+from tests.e2e.wired import PART as REAL_PART
+from tests.e2e.wired import Wired
 from tests.fakes.uploads import BIG, BIG_KEY, CONTENTS, KEYS, PART, Bench, Killed
 
 CALLS = 10  # of an upload of CONTENTS that nothing disturbs: create, 2 puts, 4 parts, complete, head; one more is past the end
@@ -111,3 +117,57 @@ def test_parts_cut_by_another_version_are_sent_anew_and_the_old_upload_is_aborte
         assert bench.store.uploads == {}
     finally:
         bench.close()
+
+
+LIVES: dict[str, Callable[[Wired], None]] = {
+    "another process": lambda wired: None,
+    "another boot": lambda wired: wired.agent.reboot(),
+    "another version": lambda wired: wired.agent.upgrade("99.0"),
+}
+
+
+@pytest.mark.parametrize("life", LIVES)
+def test_a_real_process_sends_no_more_twice_than_was_in_flight(tmp_path: Path, s3: S3, proxy: Proxy, life: str) -> None:
+    wired = Wired(tmp_path, s3, proxy)
+    wired.agent.env |= {"RUNCTL_BOOT_ID": "the-first-boot", "RUNCTL_BOOT_TIME": "1700000000"}
+    name = wired.save(size=5 * REAL_PART - 1000)  # with the archive's own bytes five parts, the last a little short
+    proxy.set(hold("UploadPart", skip=2))
+    kill_when_two_are_journaled(wired)
+    in_flight = [one for one in proxy.seen("UploadPart") if one.did]
+    assert in_flight
+
+    LIVES[life](wired)
+    proxy.set()
+    with wired.running() as process:
+        status = wired.durable(process)
+    assert status["agent_version"] == ("99.0" if life == "another version" else __version__)
+    assert status["epoch"] == (2 if life == "another boot" else 1)
+    sent = [one for one in proxy.seen("UploadPart") if not one.did]
+    assert sorted(one.part or 0 for one in sent) == [1, 2, 3, 4, 5], "what the server had was sent again"
+    assert sum(one.bytes for one in proxy.seen("UploadPart")) - len(wired.saved[name]) <= len(in_flight) * REAL_PART
+    assert len(proxy.seen("CreateMultipartUpload")) == 1
+    wired.arrived()
+
+
+def test_a_version_that_cuts_otherwise_begins_anew_and_leaves_nothing_of_the_old(tmp_path: Path, s3: S3, proxy: Proxy) -> None:
+    wired = Wired(tmp_path, s3, proxy)
+    wired.save(size=5 * REAL_PART - 1000)
+    proxy.set(hold("UploadPart", skip=2))
+    kill_when_two_are_journaled(wired)
+    wired.agent.upgrade("99.0", part=2 * REAL_PART)
+    proxy.set(anew=True)
+    with wired.running() as process:
+        wired.durable(process)
+        wired.agent.wait_for(lambda status: wired.uploads() == [], process)
+    assert sorted(one.part or 0 for one in proxy.seen("UploadPart")) == [1, 2, 3]
+    wired.arrived()
+
+
+def kill_when_two_are_journaled(wired: Wired) -> None:
+    doomed = wired.agent.start()
+    (size,) = map(len, wired.saved.values())
+    wired.agent.wait_for(
+        lambda status: 0 < status.get("pending_bytes", 0) <= size - 2 * REAL_PART + 1000 and bool(wired.proxy.befell()), doomed
+    )
+    doomed.kill()
+    doomed.wait()
