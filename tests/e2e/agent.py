@@ -93,6 +93,11 @@ class Agent:
             assert done.returncode == 0, done.stdout + done.stderr
         return done
 
+    def spawn(self, command: str, *arguments: str) -> subprocess.Popen[bytes]:
+        """A command that goes on beside the test; what it says is in the log."""
+        with self.log.open("ab") as log:
+            return subprocess.Popen(self.argv(command, *arguments), env=self.env, stderr=log, stdout=log, cwd=self.workdir)
+
     def exec(self, command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
         """Run a training under `runctl-agent exec`, from the repository, as a person would beside the agent."""
         return subprocess.run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import threading
 import time
 from collections import Counter
@@ -25,6 +26,7 @@ class Request:
     size: int
     at: float  # monotonic seconds; when its first line came, before its body
     body: bytes = b""  # of a POST
+    range: tuple[int, int] | None = None  # first byte and length, of a GET that asks for a part of an object
 
     @property
     def is_data(self) -> bool:
@@ -91,8 +93,9 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         url = urlsplit(self.path)
         number = parse_qs(url.query).get("partNumber")
+        part = int(number[0]) if number else None
         kept = body if self.command == "POST" else b""
-        request = Request(self.command, url.path, int(number[0]) if number else None, len(body), at, kept)
+        request = Request(self.command, url.path, part, len(body), at, kept, _range(self.headers.get("Range", "")))
         if not self.server.admit(request):
             self.close_connection = True
             return
@@ -132,6 +135,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name
         pass
+
+
+def _range(header: str) -> tuple[int, int] | None:
+    found = re.fullmatch(r"bytes=(\d+)-(\d+)", header)
+    return None if found is None else (int(found[1]), int(found[2]) - int(found[1]) + 1)
 
 
 @contextmanager

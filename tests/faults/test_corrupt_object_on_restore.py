@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from runctl_agent.contract.manifest import encode_manifest
+from runctl_agent.store.codec import encode
 from runctl_agent.store.restore import Restorer
 from tests.e2e.proxy import Proxy, corrupt_response
 from tests.e2e.seaweed import S3
 from tests.e2e.wired import Wired
-from tests.fakes.manifests import KEYS, OwnNonces, manifest_of, put_data
+from tests.fakes.manifests import KEYS, OwnNonces, committed, manifest_of, put_data
 from tests.fakes.memory_store import MemoryStore
 
 NEWEST = KEYS.data(1, 2, "checkpoint-2", "model.safetensors")
@@ -104,3 +105,26 @@ def test_a_document_changes_on_a_real_wire(wired: Wired, proxy: Proxy, tmp_path:
     assert (tmp_path / "to" / "model_step_2.pt").read_bytes() == wired.saved["model_step_2.pt"]
     assert done.stderr == ""
     assert len(proxy.befell()) == 2
+
+
+@pytest.mark.parametrize("damage", ["a byte", "the wrong frame", "no frame", "a bomb"])
+def test_a_compressed_object_that_rotted_is_passed_by(tmp_path: Path, damage: str) -> None:
+    """Where the store keeps no checksum, so that only what arrives can tell."""
+    store = MemoryStore(keeps_crc=False)
+    committed(store, manifest_of("checkpoint-1", 1, seq=1))
+    content = b"abcd" * 1000
+    committed(store, manifest_of("checkpoint-2", 2, {"a.bin": content}, seq=2, part=1000, encoding="zstd"))
+    key = KEYS.data(1, 2, "checkpoint-2", "a.bin") + ".zst"
+    whole = store.objects[key].body
+    first = len(encode(content[:1000]))
+    frames = {
+        "a byte": bytes([*whole[: first // 2], whole[first // 2] ^ 1, *whole[first // 2 + 1 :]]),
+        "the wrong frame": (encode(b"ABCD" * 250) + whole)[: len(whole)],
+        "no frame": bytes(len(whole)),
+        "a bomb": (encode(bytes(1 << 20)) + whole)[: len(whole)],
+    }
+    store.put(key, frames[damage])
+    done = Restorer(store, KEYS, OwnNonces()).restore(str(tmp_path))
+    assert done.manifest.step == 1
+    assert [one.checkpoint for one in done.passed_by] == ["checkpoint-2"]
+    assert os.listdir(tmp_path) == ["checkpoint-1"]

@@ -9,9 +9,13 @@ import pytest
 
 from runctl_agent.contract.manifest import encode_manifest
 from runctl_agent.errors import StoreUnavailable
+from runctl_agent.runtime import ThreadRuntime
+from runctl_agent.store import fetch, retry
 from runctl_agent.store.restore import Restorer
-from tests.fakes.manifests import KEYS, OwnNonces, manifest_of, put_data
+from runctl_agent.store.scratch import name_of
+from tests.fakes.manifests import KEYS, OwnNonces, committed, manifest_of, put_data
 from tests.fakes.memory_store import MemoryStore
+from tests.fakes.store_faults import CountsBytes
 
 
 @pytest.fixture
@@ -39,3 +43,30 @@ def test_a_store_that_comes_back_is_waited_for(store: MemoryStore, tmp_path: Pat
     done = Restorer(store, KEYS, runtime).restore(str(tmp_path))
     assert (done.manifest.step, done.passed_by) == (2, ())
     assert runtime.slept == pytest.approx([0.2, 0.4, 0.8])
+
+
+@pytest.mark.parametrize("runtime", [OwnNonces, ThreadRuntime])
+def test_what_had_arrived_before_it_went_down_is_kept_for_the_next_restore(
+    tmp_path: Path, runtime: type[OwnNonces] | type[ThreadRuntime], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "CAP", 0.001)
+    content, part = os.urandom(100_000), 1000
+    store = MemoryStore()
+    committed(store, manifest_of("checkpoint-1", 1, seq=1))
+    newest = committed(store, manifest_of("checkpoint-2", 2, {"a.bin": content}, seq=2, part=part))
+
+    def die(read: int) -> None:
+        if read >= len(content) // 2:
+            raise StoreUnavailable("GetObject", "the connection was reset")
+
+    first = CountsBytes(store, die)
+    with pytest.raises(StoreUnavailable):
+        Restorer(first, KEYS, runtime()).restore(str(tmp_path))
+    assert os.listdir(tmp_path) == [name_of(newest)]
+
+    second = CountsBytes(store)
+    done = Restorer(second, KEYS, runtime()).restore(str(tmp_path))
+    assert (done.manifest, done.passed_by) == (newest, ())
+    assert done.bytes == second.read <= len(content) // 2 + fetch.WIDTH * part
+    assert (tmp_path / "checkpoint-2" / "a.bin").read_bytes() == content
+    assert os.listdir(tmp_path) == ["checkpoint-2"]

@@ -102,6 +102,13 @@ def test_some_are_there_and_none_verifies(tmp_path: Path, store: MemoryStore, jo
         recovery(tmp_path, store, journal).newest()
 
 
+def test_some_were_committed_and_no_manifest_can_be_read(tmp_path: Path, store: MemoryStore, journal: Journal) -> None:
+    """To begin from nothing is an operator's to decide."""
+    store.put(KEYS.manifest(1, 1, "checkpoint-7"), b"{")
+    with pytest.raises(NotFoundError, match="1 manifests can't be read"):
+        recovery(tmp_path, store, journal).newest()
+
+
 def test_it_goes_to_the_directory_that_its_like_was_written_in(tmp_path: Path, store: MemoryStore, journal: Journal) -> None:
     manifest = replace(manifest_of("checkpoint-7", 7), directory="/home/other/run/out/optimizer")
     put(store, manifest)

@@ -44,9 +44,9 @@ class Recovery:
         Raises StoreError; NotFoundError: there are some and none verifies; WrongStateError: no room, no access.
         """
         candidates = self._restorer.candidates()
-        if not candidates:
+        if not candidates and not self._restorer.malformed:
             return ""
-        self._destination = where(candidates[0].manifest.directory, self._roots)
+        self._destination = where(candidates[0].manifest.directory, self._roots) if candidates else self._roots[0]
         try:
             restored = self._restorer.restore(self._destination)
         except Occupied as error:

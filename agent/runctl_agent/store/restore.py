@@ -8,12 +8,13 @@ restore something older.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from runctl_agent.contract.files import ZSTD
-from runctl_agent.contract.keys import Keys
+from runctl_agent.contract.keys import Keys, parse_manifest_key
+from runctl_agent.contract.malformed import Malformed
 from runctl_agent.contract.manifest import Manifest
 from runctl_agent.errors import BadChecksum, NotFoundError, WrongStateError
 from runctl_agent.runtime import Runtime
@@ -26,9 +27,14 @@ from .folder import Owner
 from .landing import Landing, Present
 from .objects import ObjectStore
 
+MANIFESTS = "manifests/"
+
 
 class PassedBy(NamedTuple):
-    """A checkpoint that ranks above the restored one, and why it was not taken."""
+    """A checkpoint that ranks above the restored one, and why it was not taken.
+
+    Where its manifest can't be read, that one's relative key, if it was written later: its rank is not known.
+    """
 
     checkpoint: str
     reason: str
@@ -90,7 +96,7 @@ class Restorer:
 
     def _listed(self) -> tuple[Ranked, ...]:
         listing = self._catalog.listing()
-        self.malformed = listing.malformed
+        self.malformed = tuple(one for one in listing.malformed if one[0].startswith(MANIFESTS))
         return listing.ranked
 
     def _wanted(self, checkpoint: str | None) -> Sequence[Ranked]:
@@ -122,13 +128,20 @@ class Restorer:
         for one in wanted:
             outcome = self._take(one, landing)
             if isinstance(outcome, int):
-                return Restored(landing.place(one.manifest), one.manifest, tuple(passed), outcome)
+                unread = self._unread_after(one.manifest)
+                return Restored(landing.place(one.manifest), one.manifest, (*unread, *passed), outcome)
             passed.append(PassedBy(one.manifest.checkpoint, outcome))
         raise NotFoundError(
             f"no checkpoint under {self._keys.base} verifies",
             "; ".join(f"{one.checkpoint!r}: {one.reason}" for one in passed),
             "see what was deleted there; a versioned bucket may still have it",
         )
+
+    def _unread_after(self, manifest: Manifest) -> Iterator[PassedBy]:
+        for key, reason in self.malformed:
+            place = parse_manifest_key(key)
+            if isinstance(place, Malformed) or place[:2] > (manifest.epoch, manifest.seq):
+                yield PassedBy(key, f"its manifest can't be read: {reason}")
 
     def _take(self, one: Ranked, landing: Landing) -> int | str:
         """Bytes fetched, or why it can't be had."""
