@@ -135,6 +135,7 @@ class Report:
             fenced=facts.fenced,
             disk_full=facts.disk_full,
             incomplete=facts.incomplete,
+            pending_checkpoints=pending.checkpoints,
         )
         self._live(sync_conditions(self.life, sync, now))
         newest = totals.newest

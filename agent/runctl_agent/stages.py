@@ -27,7 +27,7 @@ from .surroundings import Reached
 
 def compression(spec: Spec) -> str:
     """What is asked for, where it can be done; `unmet` says where it can't."""
-    return spec.compression if codec.available() else "none"
+    return "none" if codec.lacks(spec.compression) else spec.compression  # asks for the extra only where it is needed
 
 
 def gatherer_of(runtime: Runtime, spec: Spec, stager: Stager, locks: Locks, journal: Journal, filled: Event) -> Gatherer:

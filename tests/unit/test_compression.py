@@ -21,6 +21,25 @@ NOISE = random.Random(1).randbytes(4 * PART + 50)
 TEXT = b"".join(b"step %d loss %f\n" % (n, 1 / (n + 1)) for n in range(2000))
 
 
+def test_what_was_begun_under_another_setting_goes_on_under_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An upload id is good for the key alone that it was made for."""
+    bench = Bench(str(tmp_path), {BIG: NOISE})
+
+    def down(*_: object) -> str:
+        raise StoreUnavailable("PUT", "503")
+
+    with monkeypatch.context() as at_first:
+        at_first.setattr(bench.store, "put_part", down)
+        with pytest.raises(StoreUnavailable):
+            bench.send()
+    bench.compression = "zstd"
+    bench.live()
+    (file,) = bench.send().values()
+    bench.close()
+    assert (file.encoding, bench.content(file)) == ("identity", NOISE)
+    assert not bench.store.uploads
+
+
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
     bench = Bench(str(tmp_path), {BIG: TEXT}, compression="zstd")

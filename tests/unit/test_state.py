@@ -178,6 +178,7 @@ def test_conditions_stand_once_and_in_order(steps: list[tuple[ConditionName, boo
     [
         (Sync(), False),
         (Sync(pending_bytes=0, pending_since=NOW - 9999, last_sent_at=NOW - 9999), False),
+        (Sync(pending_checkpoints=1, pending_since=NOW - STUCK_AFTER), True),
         (Sync(pending_bytes=1, pending_since=NOW - STUCK_AFTER), True),
         (Sync(pending_bytes=1, pending_since=NOW - STUCK_AFTER + 1), False),
         (Sync(pending_bytes=1, pending_since=NOW - 9999, last_sent_at=NOW - STUCK_AFTER + 1), False),

@@ -213,7 +213,8 @@ class Parts:
         file.parts[number] = part
 
     def _copied(self, row: Row, file: Outgoing, span: Span, equal: Equal, facts: Facts) -> PartProgress | None:
-        found = None if self._dedup is None or file.base is None else self._dedup.source(file.base.file, equal)
+        base = file.base  # another task, whose copy failed, may give it up meanwhile
+        found = None if self._dedup is None or base is None else self._dedup.source(base.file, equal)
         if found is None:
             return None
         self._begin(row, file)

@@ -15,7 +15,7 @@ The manifest is not written here: until it is, none of this is a checkpoint.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
 from runctl_agent.contract.files import IDENTITY, ZSTD
@@ -87,7 +87,8 @@ class Uploader:
 
         Raises SourceChanged, StoreError; then what was sent stays journaled for the next try.
         """
-        files = [self._outgoing(row, staged) for staged in row.staged.files]
+        paths = {staged.path for staged in row.staged.files}
+        files = [self._outgoing(row, staged, paths) for staged in row.staged.files]
         known = {progress.path: progress for progress in self._journal.files(row.id)}
         self._pool("prepare", lambda file: self._prepare(row, file, known.get(file.path), source), files)
         self._store_all(row, files, source)
@@ -125,14 +126,14 @@ class Uploader:
     def _pool(self, name: str, work: Callable[[T], None], items: Sequence[T]) -> None:
         run_pool(self._runtime, name, self._width, work, items, background=True)
 
-    def _outgoing(self, row: Row, staged: StagedFile) -> Outgoing:
+    def _outgoing(self, row: Row, staged: StagedFile, paths: Collection[str]) -> Outgoing:
         if row.epoch is None or row.seq is None:
             raise WrongStateError(
                 f"{row.staged.finished.name!a} can't be sent", "no epoch is held", "nothing to do: it is sent once S3 answers"
             )
         name, keys = row.staged.finished.name, {}
         keys[IDENTITY] = self._keys.data(row.epoch, row.seq, name, staged.path)
-        if all(other.path != staged.path + PACKED for other in row.staged.files):
+        if staged.path + PACKED not in paths:
             keys[ZSTD] = self._keys.data(row.epoch, row.seq, name, staged.path, PACKED)
         return Outgoing(staged, keys, self._part_size(staged.source.size), self._runtime.lock())
 
@@ -141,7 +142,7 @@ class Uploader:
             self._reconciler.reconcile(row.id, file, progress, source.open)
         if file.done or not file.size:
             return
-        if not file.parts and ZSTD in file.keys and self._compression != "none":
+        if not (file.parts or file.upload_id) and ZSTD in file.keys and self._compression != "none":
             choice = choice_for(self._compression, source.open(file.path), file.size, file.path)
             file.encoding, file.grouped, file.sampled = choice.encoding, choice.grouped, choice.sampled
         if self._dedup is not None and not self._completer.distrusts_copies(row.id, file.path):

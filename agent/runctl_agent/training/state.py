@@ -189,6 +189,7 @@ class Sync:
     fenced: str = ""
     disk_full: str = ""
     incomplete: str = ""
+    pending_checkpoints: int = 0  # also those of which all was sent, and whose commit does not come about
 
 
 def sync_conditions(life: Life, facts: Sync, now: float) -> Life:
@@ -214,9 +215,12 @@ def refusal(error: BaseException | None) -> str:
 
 def _stuck(facts: Sync, now: float) -> str:
     starts = [at for at in (facts.pending_since, facts.last_sent_at) if at is not None]
-    if facts.pending_bytes <= 0 or not starts or now - max(starts) < STUCK_AFTER:
+    pending = facts.pending_checkpoints > 0 or facts.pending_bytes > 0
+    if not pending or not starts or now - max(starts) < STUCK_AFTER:
         return ""
     text = f"nothing sent for {STUCK_AFTER / 60:.0f} minutes, {facts.pending_bytes} B pending"
+    if not facts.pending_bytes:
+        text = f"nothing committed for {STUCK_AFTER / 60:.0f} minutes, though all was sent"
     return f"{text}: {facts.last_error}" if facts.last_error else text
 
 
