@@ -53,6 +53,7 @@ class Conduct:
 
     decision: Decision | None = None
     stage: Phase | None = None  # of the preparation
+    doing: str = ""  # how far it is
     failure: tuple[str, ...] = ()  # why it can't be started
     saving: bool = False
     over: bool = False
@@ -170,7 +171,7 @@ class Report:
             want=facts.conduct.want,
             error=next(iter(facts.conduct.failure), "") or facts.last_error or next(iter(problems), ""),
             trainer_pid=facts.trainer_pid,
-            details=(*facts.conduct.failure, *problems, *self._details)[:DETAILS],
+            details=tuple(filter(None, (*facts.conduct.failure, *problems, facts.conduct.doing, *self._details)))[:DETAILS],
         )
 
     def _watch(self, sent: int, sending: Sending | None, now: float) -> None:

@@ -9,6 +9,7 @@ from runctl_agent.contract.manifest import Manifest
 from runctl_agent.errors import WrongStateError
 from runctl_agent.runtime import Runtime
 from runctl_agent.store.catalog import Catalog, Listing
+from runctl_agent.store.fetch import Progress
 from runctl_agent.store.restore import Restored, Restorer
 
 from .documents import Checkpoint, Pulled
@@ -47,11 +48,12 @@ def committed(shelf: Shelf, run: str, found: Listing) -> list[Committed]:
     return [Committed(one.manifest, shelf.url_of(keys.data_prefix(one.manifest.epoch, one.manifest.seq))) for one in found.ranked]
 
 
-def pull(shelf: Shelf, run: str, runtime: Runtime, *, destination: str, checkpoint: str) -> Restored:
+def pull(shelf: Shelf, run: str, runtime: Runtime, *, destination: str, checkpoint: str, progress: Progress) -> Restored:
     """The newest that verifies, or the one named, into `destination`; what stands there is never overwritten."""
     shelf.store.check_bucket(shelf.keys(run).base)
     try:
-        return Restorer(shelf.store, shelf.keys(run), runtime).restore(destination, checkpoint or None)
+        restorer = Restorer(shelf.store, shelf.keys(run), runtime, progress=progress)
+        return restorer.restore(destination, checkpoint or None)
     except WrongStateError as error:
         elsewhere = os.path.join(destination, "again")
         raise WrongStateError(error.what, error.why, f"mend that, or pull elsewhere: runctl pull {run} {elsewhere}") from error

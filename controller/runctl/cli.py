@@ -196,12 +196,13 @@ def pull(
     """Bring a checkpoint here, verified."""
     from .checkpoints import plain_restored
     from .checkpoints import pull as pulled
-    from .render import restored_text
+    from .render import arriving_bar, restored_text
     from .session import Session
 
     session = Session(destination)
     name, shelf = session.shelf(run)
-    restored = pulled(shelf, name, session.runtime, destination=to or name, checkpoint=checkpoint)
+    with arriving_bar() as told:
+        restored = pulled(shelf, name, session.runtime, destination=to or name, checkpoint=checkpoint, progress=told)
     for passed in restored.passed_by:
         note(f"passed by {passed.checkpoint}: {passed.reason}")
     put(plain_restored(name, restored)) if as_json else say(restored_text(restored))

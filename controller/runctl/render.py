@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TextIO
 
 from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, TaskProgressColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import Progress as RichProgress
 from rich.table import Table
 from rich.text import Text
 
 from runctl_agent.contract.summary import age, progress, size
+from runctl_agent.store.fetch import Progress, unheard
 from runctl_agent.store.restore import Restored
 
 from .checkpoints import Committed
@@ -23,6 +27,10 @@ from .verdict import Outcome, Verdict, judge
 
 WIDE = 250
 """Columns where nobody's terminal limits them: what is piped into grep must not be wrapped."""
+
+
+STEPS = 200
+"""How often a bar is drawn, from nothing to all."""
 
 
 def runs_table(rows: Sequence[Known], now: float) -> None:
@@ -120,6 +128,25 @@ def restored_text(restored: Restored) -> str:
     manifest = restored.manifest
     what = f"{manifest.checkpoint} (step {manifest.step}, {size(manifest.size)}, verified)"
     return f"pulled {what} to {os.path.relpath(restored.path)}"
+
+
+@contextmanager
+def arriving_bar() -> Iterator[Progress]:
+    """On stderr, where that is a terminal, and gone afterwards: what is here of what is pulled."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield unheard
+        return
+    columns = (BarColumn(), TaskProgressColumn(), DownloadColumn(binary_units=True), TransferSpeedColumn(), TimeRemainingColumn())
+    with RichProgress(*columns, console=console, transient=True, auto_refresh=False) as bar:
+        task, shown_at = bar.add_task("", total=None), -1
+
+        def told(done: int, total: int) -> None:
+            nonlocal shown_at
+            before, shown_at = shown_at, done * STEPS // max(total, 1)
+            bar.update(task, completed=done, total=total, refresh=before != shown_at)
+
+        yield told
 
 
 def _listed(known: Known) -> str:

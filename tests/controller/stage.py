@@ -56,7 +56,9 @@ class Stage:
 
     # --- the commands ---
 
-    def start(self, *arguments: str, env: Mapping[str, str | None] | None = None) -> subprocess.Popen[str]:
+    def start(
+        self, *arguments: str, env: Mapping[str, str | None] | None = None, stderr: int = subprocess.PIPE
+    ) -> subprocess.Popen[str]:
         whole = {**self.env, **(env or {})}
         return subprocess.Popen(
             [RUNCTL, *arguments],
@@ -64,7 +66,7 @@ class Stage:
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             text=True,
         )
 

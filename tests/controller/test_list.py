@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import zlib
+from io import FileIO
 from typing import Any
 
 import pytest
@@ -141,6 +144,27 @@ def test_pull_the_newest_that_verifies(stage: Stage) -> None:
     assert told["path"] == str(stage.folder / "elsewhere" / "checkpoint-10")
     error = stage.refused("pull", stage.run, "--checkpoint", "checkpoint-11", code=5)
     assert "checkpoint-10" in error["mend"]
+
+
+def test_pull_shows_on_a_terminal_how_far_it_is(stage: Stage) -> None:
+    commit(stage, "checkpoint-10", 10, b"ten", seq=1)
+    terminal, its_end = pty.openpty()
+    with os.fdopen(terminal, "rb", buffering=0) as screen:
+        process = stage.start("pull", stage.run, env={"TERM": "xterm"}, stderr=its_end)
+        os.close(its_end)
+        drawn = b"".join(iter(lambda: read_terminal(screen), b"")).decode()
+        out, _ = process.communicate()
+    assert process.returncode == 0
+    assert "100%" in drawn
+    assert "3/3 bytes" in drawn
+    assert out.startswith("pulled checkpoint-10 ")
+
+
+def read_terminal(screen: FileIO) -> bytes:
+    try:
+        return screen.read(4096) or b""
+    except OSError:  # EIO: nobody has the other end any more
+        return b""
 
 
 def test_pull_overwrites_nothing(stage: Stage) -> None:

@@ -54,6 +54,14 @@ def test_from_the_boot_to_training(journal: Journal) -> None:
     assert [state.phase for state in told] == [Phase.STARTING, Phase.SETUP, Phase.RESTORING, Phase.TRAINING]
 
 
+def test_how_far_the_preparation_is_stands_first_and_is_no_error(journal: Journal) -> None:
+    made = report(journal)
+    tell(made, stage=Phase.RESTORING)
+    told = tell(made, stage=Phase.RESTORING, doing="restoring: 1.0 GiB of 4.0 GiB are here")
+    assert (told.details[0], told.error) == ("restoring: 1.0 GiB of 4.0 GiB are here", "")
+    assert "1.0 GiB" not in str(tell(made, RUNNING).details)
+
+
 def test_an_attempt_is_counted_on(journal: Journal) -> None:
     assert tell(report(journal), decision=Decision(Opening.BEGIN, 5)).attempt == 5
 

@@ -145,6 +145,7 @@ class Conductor:
             common,
             decision=starter.decision,
             stage=starter.stage,
+            doing=starter.doing,
             failure=starter.failure,
             trouble=starter.trouble or self._trouble,
         )

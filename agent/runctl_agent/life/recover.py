@@ -14,6 +14,7 @@ from runctl_agent.errors import NotFoundError, Occupied, WrongStateError
 from runctl_agent.runtime import Runtime
 from runctl_agent.store import scratch
 from runctl_agent.store.catalog import Ranked
+from runctl_agent.store.fetch import Progress, unheard
 from runctl_agent.store.folder import BELOW, Owner, empty
 from runctl_agent.store.journal import Journal
 from runctl_agent.store.objects import ObjectStore
@@ -29,13 +30,21 @@ class Recovery:
     """Restores for the training's user, and tells the journal that what lands is committed already."""
 
     def __init__(
-        self, spec: Spec, keys: Keys, store: ObjectStore, runtime: Runtime, journal: Journal, user: Account, euid: int
+        self,
+        spec: Spec,
+        keys: Keys,
+        store: ObjectStore,
+        runtime: Runtime,
+        journal: Journal,
+        user: Account,
+        euid: int,
+        progress: Progress = unheard,
     ) -> None:
         self._spec = spec
         self._roots = [watched.path for watched in spec.checkpoints]
         self._journal = journal
         owner = Owner(user.uid, user.gid) if user.uid != euid else None
-        self._restorer = Restorer(store, keys, runtime, owner, self._arriving)
+        self._restorer = Restorer(store, keys, runtime, owner, self._arriving, progress)
         self._destination = ""
 
     def newest(self) -> str:

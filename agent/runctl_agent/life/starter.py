@@ -15,6 +15,7 @@ from runctl_agent.account import Account, account
 from runctl_agent.contract.keys import Keys
 from runctl_agent.contract.phases import Phase
 from runctl_agent.contract.spec import Spec
+from runctl_agent.contract.summary import size
 from runctl_agent.errors import BadChecksum, JournalError, NotFoundError, RunctlError, StoreError, WrongStateError
 from runctl_agent.runtime import Runtime
 from runctl_agent.store.backoff import backoff
@@ -43,7 +44,6 @@ AGAIN = 5.0
 FAILURE = "failure"
 TRIES = 3
 """Downloads of code that arrives damaged."""
-
 
 PREPARING = "preparing"
 """The journal's fact: the boot in which code is being unpacked and set up, so that what appears is not the training's."""
@@ -80,6 +80,7 @@ class Starter:
         self._cancelled = runtime.event()
         self.decision: Decision | None = None
         self.stage: Phase | None = None
+        self.doing = ""
         self.failure = self._failed_before()
         self.trouble: RunctlError | None = None
         self.launched = was_started(state_dir, spec.run, boot_id)
@@ -163,7 +164,7 @@ class Starter:
             self._pause(LOOK)
         self._journal.put(PREPARING, "")
         self.stage = Phase.RESTORING
-        resume_from = self._restored(user, store)
+        resume_from, self.doing = self._restored(user, store), ""
         self._start(user, attempt, {**env, **own_env(self._spec, attempt, lock_dir), "RUNCTL_RESUME_FROM": resume_from})
 
     def _unpack(self, user: Account, stores: Stores) -> None:
@@ -184,11 +185,14 @@ class Starter:
     def _restored(self, user: Account, store: ObjectStore) -> str:
         if self._spec.resume == "never":
             return ""
-        recovery = Recovery(self._spec, self._keys, store, self._runtime, self._journal, user, os.geteuid())
+        recovery = Recovery(self._spec, self._keys, store, self._runtime, self._journal, user, os.geteuid(), self._arrived)
         try:
             return self._answered(recovery.newest)
         except NotFoundError as error:
             raise nothing_verifies(error) from error
+
+    def _arrived(self, done: int, total: int) -> None:
+        self.doing = f"restoring: {size(done)} of {size(total)} are here"
 
     def _start(self, user: Account, attempt: int, env: Mapping[str, str]) -> None:
         training, spec = self._spec.training, self._spec

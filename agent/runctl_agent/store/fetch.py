@@ -38,6 +38,10 @@ Progress = Callable[[int, int], None]
 """Told the bytes of content that are there, and in all; from several tasks, one at a time. The first may also shrink."""
 
 
+def unheard(done: int, total: int) -> None:
+    """The progress of which nobody wants to know."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stretch:
     """Neighbouring portions of one file, which one task sees to."""
@@ -53,7 +57,7 @@ class Fetcher:
         keys: Keys,
         runtime: Runtime,
         owner: Owner | None = None,
-        progress: Progress = lambda done, total: None,
+        progress: Progress = unheard,
     ) -> None:
         self._store = store
         self._keys = keys

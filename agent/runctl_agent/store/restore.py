@@ -22,7 +22,7 @@ from runctl_agent.runtime import Runtime
 from . import codec
 from .catalog import Catalog, Ranked
 from .check import unknown
-from .fetch import Fetcher, Progress
+from .fetch import Fetcher, Progress, unheard
 from .folder import Owner
 from .landing import Landing, Present
 from .objects import ObjectStore
@@ -64,7 +64,7 @@ class Restorer:
         runtime: Runtime,
         owner: Owner | None = None,
         arriving: Arriving = lambda one, signature: None,
-        progress: Progress = lambda done, total: None,
+        progress: Progress = unheard,
     ) -> None:
         self._keys = keys
         self._runtime = runtime
