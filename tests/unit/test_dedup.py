@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runctl_agent.contract.gc import Gc, Span, encode_gc
+from runctl_agent.contract.manifest import Manifest, decode_manifest, encode_manifest
 from runctl_agent.errors import BadChecksum, StoreRefused, StoreUnavailable
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.uploads import BIG, KEYS, LEAST, PART, Bench
@@ -62,6 +64,20 @@ class TestWholeFiles:
         (file,) = first.commit("checkpoint-7", {"config.json": b"{}"}).values()
         assert file.object == "data/000007-00000002/checkpoint-6/config.json"
         assert first.store.count("put", "/data/") == puts
+
+    @pytest.mark.parametrize("elsewhere", ["x", "data/x", "data/1-2/x", "manifests/000007-00000001-x.json"])
+    def test_what_lies_elsewhere_than_in_a_checkpoints_data_is_not_referenced(self, first: Bench, elsewhere: str) -> None:
+        """No pin can hold it. Only a foreign writer makes such a manifest, and no agent may end by it."""
+        key = KEYS.manifest(7, 1, "checkpoint-5")
+        manifest = decode_manifest(first.store.objects[key].body)
+        assert isinstance(manifest, Manifest)
+        (file,) = manifest.files
+        first.store.objects[KEYS.absolute(elsewhere)] = first.store.objects[KEYS.absolute(file.object)]
+        first.store.put(key, encode_manifest(replace(manifest, files=(replace(file, object=elsewhere),))))
+        first.live()
+        (again,) = first.commit("checkpoint-6", {BIG: FIVE}).values()
+        assert again.object == f"data/000007-00000002/checkpoint-6/{BIG}"
+        assert first.content(again) == FIVE
 
     def test_its_mtime_is_its_own(self, first: Bench) -> None:
         first.add({BIG: FIVE}, "checkpoint-6")

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
+from collections.abc import Mapping
 
-from runctl_agent.contract.keys import Keys
+from runctl_agent.contract.keys import Keys, snapshot, snapshot_of
 from runctl_agent.contract.malformed import Malformed
-from runctl_agent.contract.manifest import Manifest, ManifestFile
+from runctl_agent.contract.manifest import ManifestFile
 from runctl_agent.errors import NotFoundError, StoreError
 from runctl_agent.records import Kind
 
@@ -34,7 +35,7 @@ class Dedup:
         self._store = store
         self._keys = keys
         self._journal = journal
-        self._manifests: OrderedDict[str, Manifest] = OrderedDict()
+        self._manifests: OrderedDict[str, Mapping[str, Known]] = OrderedDict()
         self._etags: OrderedDict[str, str] = OrderedDict()
 
     def base(self, checkpoint: str, kind: Kind, path: str, size: int) -> Known | None:
@@ -73,13 +74,10 @@ class Dedup:
         return Source(key, etag, equal.offset, equal.length)
 
     def _known(self, found: StoredFile) -> Known | None:
-        manifest = self._manifest(found.manifest)
-        if manifest is None:
-            return None
-        through = f"{manifest.epoch:06d}-{manifest.seq:08d}"
-        return next((Known(file, through) for file in manifest.files if file.path == found.path), None)
+        return self._files(found.manifest).get(found.path)
 
-    def _manifest(self, key: str) -> Manifest | None:
+    def _files(self, key: str) -> Mapping[str, Known]:
+        """By path, what a manifest lists and may be referenced."""
         known = self._manifests.get(key)
         if known is not None:
             return known
@@ -87,11 +85,14 @@ class Dedup:
             got = self._store.get(self._keys.absolute(key))
         except (StoreError, NotFoundError) as error:
             log.info("nothing is taken over from %s: %s", key, error)
-            return None
+            return {}
         manifest = None if got is None else read_manifest(self._keys, key, got.body)
         if manifest is None or isinstance(manifest, Malformed):
-            return None
-        self._manifests[key] = manifest
+            return {}
+        through = snapshot(manifest.epoch, manifest.seq)
+        # What lies elsewhere than in a checkpoint's own data can't be pinned.
+        files = {file.path: Known(file, through) for file in manifest.files if snapshot_of(file.object) is not None}
+        self._manifests[key] = files
         while len(self._manifests) > REMEMBERED:
             self._manifests.popitem(last=False)
-        return manifest
+        return files
