@@ -119,6 +119,15 @@ def test_another_content_under_the_same_key_is_a_conflict_and_nothing_is_overwri
     assert store.objects == before
 
 
+def test_a_second_try_that_sent_what_the_first_could_name_finds_the_first_committed() -> None:
+    store = MemoryStore()
+    writer, manifest = ready(store), manifest_of("checkpoint-1", 1)
+    named = replace(manifest, files=tuple(replace(file, object="data/000000-00000001/x") for file in manifest.files))
+    commit(writer, store, named)
+    done = writer.commit(manifest)
+    assert decode_manifest(store.objects[KEYS.absolute(done.key)].body) == named
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b'{"nonce": "ours"'])
 def test_garbage_under_the_key_is_a_conflict(body: bytes) -> None:
     store = MemoryStore()

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from runctl_agent.contract.gc import Gc, encode_gc
+from runctl_agent.contract.keys import snapshot
 from runctl_agent.contract.manifest import Epoch, Latest, Manifest, decode_latest, encode_epoch, encode_latest, encode_manifest
 from runctl_agent.errors import Fenced, StoreError, StoreUnavailable
 from runctl_agent.store.catalog import Ranked
@@ -88,6 +90,16 @@ def test_what_is_not_of_its_key_or_can_not_be_read_is_not_named() -> None:
     store.put(KEYS.manifest(1, 7, "checkpoint-7"), b"{")
     store.put(KEYS.manifests + "notes.txt", b"by hand")
     assert seal(store, 2).manifest == good
+
+
+def test_what_is_condemned_is_not_named_though_it_is_there() -> None:
+    store = MemoryStore()
+    low = put(store, manifest_of("checkpoint-1", 1, seq=1))
+    high = put(store, manifest_of("checkpoint-2", 2, seq=2))
+    store.put(KEYS.gc, encode_gc(Gc(1, Gc().condemning([snapshot(1, 2)]))))
+    assert seal(store, 2).manifest == low
+    store.put(KEYS.gc, b"{")
+    assert seal(store, 3).manifest == high, "where gc.json can't be read, what is there counts"
 
 
 def test_a_pointer_moves_down_only_from_what_does_not_verify() -> None:

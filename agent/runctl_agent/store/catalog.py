@@ -67,7 +67,8 @@ class Catalog:
             lambda key: self._load(key, malformed),
             [key for key in relative if key not in self._read],
         )
-        ranked = [Ranked(key, self._read[key]) for key in relative if key in self._read]
+        self._read = {key: self._read[key] for key in relative if key in self._read}
+        ranked = [Ranked(key, manifest) for key, manifest in self._read.items()]
         ranked.sort(key=lambda one: one.order, reverse=True)
         return Listing(tuple(ranked), tuple(sorted(malformed.items())), tuple(sorted(gone)))
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from runctl_agent.contract.keys import Keys
 from runctl_agent.contract.malformed import Malformed
-from runctl_agent.contract.manifest import Epoch, Latest, Manifest, encode_manifest, order
+from runctl_agent.contract.manifest import Epoch, Latest, Manifest, ManifestFile, encode_manifest, order
 from runctl_agent.errors import CommitConflict, Fenced, StoreError, StoreUnavailable
 from runctl_agent.runtime import Runtime
 
@@ -112,11 +112,14 @@ class Committer:
             raise StoreError(what, str(error), "rename it, or exclude it in the run spec") from error
 
     def _standing(self, ours: Ranked, got: Got) -> Manifest:
-        """The manifest that stands, if it is this very checkpoint, committed before by ourselves."""
+        """The manifest that stands, if it is this very checkpoint, committed before by ourselves.
+
+        Its data may lie elsewhere: what an earlier try could still name may have been condemned since, and sent in this one.
+        """
         other = read_manifest(self._keys, ours.key, got.body)
         if isinstance(other, Malformed):
             raise _conflict(self._keys.absolute(ours.key), f"what stands there can't be read: {other.reason}")
-        if replace(other, nonce="", created=0.0) != replace(ours.manifest, nonce="", created=0.0):
+        if _content(other) != _content(ours.manifest):
             raise _conflict(self._keys.absolute(ours.key), f"{other.instance} committed another content there")
         return other
 
@@ -146,6 +149,12 @@ class Committer:
         except Fenced as error:
             return Committed(ours.key, False, True, str(error))
         return Committed(ours.key, latest.manifest == ours.key, False)
+
+
+def _content(manifest: Manifest) -> Manifest:
+    """What the checkpoint is, without who wrote it down when, and where its bytes lie. The digests tell the bytes."""
+    files = tuple(ManifestFile(file.path, file.size, file.mtime_ns, file.digest, 0, file.path) for file in manifest.files)
+    return replace(manifest, nonce="", created=0.0, files=files)
 
 
 def _is_newer(ours: Ranked, latest: Latest) -> bool:

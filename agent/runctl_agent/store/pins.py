@@ -20,7 +20,7 @@ from runctl_agent.contract.keys import Keys
 from runctl_agent.contract.malformed import Malformed
 from runctl_agent.contract.manifest import Rank
 from runctl_agent.errors import StoreUnavailable
-from runctl_agent.runtime import Runtime
+from runctl_agent.runtime import Runtime, run_pool
 
 from .conditional import put_conditionally
 from .gc import read_gc
@@ -28,6 +28,7 @@ from .objects import ObjectStore
 from .retry import patiently, pause
 
 RACES = 20
+WIDTH = 8
 
 
 class Pins:
@@ -84,3 +85,25 @@ class Pins:
             if outcome.won:
                 return True
         raise StoreUnavailable(f"{key} was lost to another writer {RACES} times", "too many writers at once")
+
+
+def read_pins(store: ObjectStore, keys: Keys, runtime: Runtime) -> tuple[tuple[Pin, ...], tuple[tuple[str, str], ...]]:
+    """Every pin that stands, and the (key, reason) of those that can't be read. Raises StoreError."""
+    found = patiently(runtime, lambda: list(store.list(keys.pins)))
+    pins: dict[str, Pin] = {}
+    damaged: dict[str, str] = {}
+
+    def read(key: str) -> None:
+        got = patiently(runtime, lambda: store.get(key))
+        if got is None:
+            return  # deleted since it was listed
+        pin = decode_pin(got.body)
+        if isinstance(pin, Malformed):
+            damaged[key] = pin.reason
+        elif key != keys.pin(pin.epoch, pin.seq):
+            damaged[key] = f"it is of {pin.snapshot}, not of its key"
+        else:
+            pins[key] = pin
+
+    run_pool(runtime, "pins", WIDTH, read, found)
+    return tuple(pin for _, pin in sorted(pins.items())), tuple(sorted(damaged.items()))
