@@ -20,7 +20,7 @@ PIN = KEYS.pin(2, 7)
 RANK = Rank(True, 2, 500, 7)
 
 
-def hold(store: MemoryStore, *names: str, through: dict[str, str] | None = None, rank: Rank | None = RANK) -> frozenset[str]:
+def hold(store: MemoryStore, *names: str, through: dict[str, set[str]] | None = None, rank: Rank | None = RANK) -> frozenset[str]:
     return Pins(store, KEYS, OwnNonces()).hold(2, 7, names, through=through, rank=rank)
 
 
@@ -81,9 +81,11 @@ def test_who_condemns_while_it_is_pinned_is_seen() -> None:
 def test_data_of_the_condemned_is_as_safe_as_whoever_names_it_too() -> None:
     store = MemoryStore()
     condemn(store, A)
-    assert hold(store, A, through={A: B}) == frozenset()
+    assert hold(store, A, through={A: {B}}) == frozenset()
+    assert hold(store, A, through={A: {B, C}}) == frozenset()
     condemn(store, A, B)
-    assert hold(store, A, through={A: B}) == {A}
+    assert hold(store, A, through={A: {B}}) == {A}
+    assert hold(store, A, through={A: {C, B}}) == {A}, "what B alone named may be gone"
     assert pin(store).names == {A}
 
 

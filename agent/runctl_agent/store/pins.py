@@ -43,14 +43,14 @@ class Pins:
         seq: int,
         names: Collection[str],
         *,
-        through: Mapping[str, str] | None = None,
+        through: Mapping[str, Collection[str]] | None = None,
         rank: Rank | None = None,
     ) -> frozenset[str]:
         """Pin the data of the checkpoints `names` (`<epoch>-<seq>`) for the checkpoint (`epoch`, `seq`); which of them are
         condemned, and must be sent instead. To be asked before every commit that names others' data, again after an error.
 
-        `through`: for a name, the committed checkpoint whose manifest names the same object and from which the caller knows
-        it. That one is asked about instead: while it stands, what it names stands, even of a condemned checkpoint.
+        `through`: for a name, the committed checkpoints whose manifests name the same objects and from which the caller knows
+        them. Those are asked about instead: while they stand, what they name stands, even of a condemned checkpoint.
         `rank` of the checkpoint: without it, its pin stays for ever if it is never committed. Raises StoreError.
         """
         if not names:
@@ -62,7 +62,7 @@ class Pins:
         if seen.damage:
             return frozenset(names)
         known_by = through or {}
-        return frozenset(name for name in names if seen.gc.condemns(known_by.get(name, name)))
+        return frozenset(name for name in names if any(map(seen.gc.condemns, known_by.get(name, (name,)))))
 
     def _pinned(self, epoch: int, seq: int, names: frozenset[str], rank: Rank | None) -> bool:
         """Whether the pin stands; not if one that can't be read is in its place, which is left, for what it names."""

@@ -19,13 +19,14 @@ from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
 from runctl_agent.contract.files import IDENTITY, ZSTD
-from runctl_agent.contract.keys import Keys
+from runctl_agent.contract.keys import Keys, snapshot_of
 from runctl_agent.contract.manifest import ManifestFile, Rank
 from runctl_agent.errors import StoreError, WrongStateError
 from runctl_agent.records import StagedFile
 from runctl_agent.runtime import Runtime, run_pool
 
 from . import plan
+from .alike import Known
 from .backoff import backoff
 from .complete import Completer
 from .compression import choice_for
@@ -165,6 +166,16 @@ class Uploader:
             return []
         finished = row.staged.finished
         rank = Rank(finished.weights, row.rank_epoch, finished.step, row.seq)
-        through = {known.file.object.split("/")[1]: known.through for known in referring.values()}
+        through: dict[str, set[str]] = {}
+        for known in referring.values():
+            through.setdefault(_owner(known), set()).add(known.through)
         condemned = self._pins.hold(row.epoch, row.seq, through, through=through, rank=rank)
-        return [file for file in files if file.reference is not None and file.reference.file.object.split("/")[1] in condemned]
+        return [file for file in files if file.reference is not None and _owner(file.reference) in condemned]
+
+
+def _owner(known: Known) -> str:
+    """The checkpoint (`<epoch>-<seq>`) whose data holds the object."""
+    owner = snapshot_of(known.file.object)
+    if owner is None:
+        raise AssertionError("what is known to be stored lies under data/")
+    return owner
