@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import random
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +39,19 @@ def test_what_was_begun_under_another_setting_goes_on_under_that(tmp_path: Path,
     bench.close()
     assert (file.encoding, bench.content(file)) == ("identity", NOISE)
     assert not bench.store.uploads
+
+
+def test_what_was_begun_compressed_is_begun_anew_where_the_extra_is_gone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.store.fail_next("put_part", skip=2)
+    with pytest.raises(StoreUnavailable):
+        bench.send()
+    bench.compression = "none"
+    bench.live()
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    (file,) = bench.send().values()
+    assert (file.encoding, file.object[-6:]) == ("identity", "big.pt")
+    assert bench.content(file) == TEXT
+    assert [owed.key for owed in bench.journal.owed_aborts()] == [KEYS.absolute(file.object) + ".zst"]
 
 
 @pytest.fixture

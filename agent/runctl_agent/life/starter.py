@@ -164,7 +164,10 @@ class Starter:
             self._pause(LOOK)
         self._journal.put(PREPARING, "")
         self.stage = Phase.RESTORING
-        resume_from, self.doing = self._restored(user, store), ""
+        try:
+            resume_from = self._restored(user, store)
+        finally:
+            self.doing = ""
         self._start(user, attempt, {**env, **own_env(self._spec, attempt, lock_dir), "RUNCTL_RESUME_FROM": resume_from})
 
     def _unpack(self, user: Account, stores: Stores) -> None:

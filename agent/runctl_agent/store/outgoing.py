@@ -11,7 +11,7 @@ from runctl_agent.contract.keys import Keys
 from runctl_agent.contract.manifest import ManifestFile, Part
 from runctl_agent.records import StagedFile
 
-from . import crc
+from . import codec, crc
 from .alike import Equal, Known
 from .objects import SentPart
 from .piece import Facts, digest_of_parts
@@ -110,11 +110,14 @@ class Outgoing:
         return [SentPart(part.number, part.stored, part.etag) for part in self._ordered()]
 
     def adopt(self, progress: FileProgress) -> bool:
-        """Go on with what the journal remembers; False if that was cut in another way or went to another key."""
+        """Go on with what the journal remembers; False if that was cut in another way, went to another key, or can't be gone on
+        with here."""
         grouped, odd = divmod(progress.part_size, self.content)
         if progress.key != self.keys.get(progress.encoding) or odd or grouped < 1:
             return False
         if progress.encoding == IDENTITY and grouped != 1:
+            return False
+        if progress.encoding == ZSTD and not progress.done and not codec.available():  # the extra is gone since
             return False
         sizes = {span.number: span.length for span in cut(self.size, progress.part_size)}
         if any(sizes.get(part.number) != part.size for part in progress.parts):
