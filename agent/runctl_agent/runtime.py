@@ -15,8 +15,6 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Generic, Protocol, TypeVar
 
-from .priority import yield_to_others
-
 T = TypeVar("T")
 
 
@@ -52,11 +50,8 @@ class Runtime(Protocol):
 
     def sleep(self, seconds: float) -> None: ...
 
-    def spawn(self, name: str, work: Callable[[], None], *, background: bool = False) -> Task:
-        """Run `work` beside the caller. A task that raises is `done` with `error`; whoever spawned it must look.
-
-        `background`: it yields the CPU and the disk to whatever else the machine does.
-        """
+    def spawn(self, name: str, work: Callable[[], None]) -> Task:
+        """Run `work` beside the caller. A task that raises is `done` with `error`; whoever spawned it must look."""
 
     def event(self) -> Event: ...
 
@@ -91,9 +86,7 @@ class Mailbox(Generic[T]):
         return taken
 
 
-def run_pool(
-    runtime: Runtime, name: str, width: int, work: Callable[[T], None], items: Sequence[T], *, background: bool = False
-) -> None:
+def run_pool(runtime: Runtime, name: str, width: int, work: Callable[[T], None], items: Sequence[T]) -> None:
     """Do `work` on every item with at most `width` tasks; after the first error no new item is begun, and it is raised here."""
     waiting = deque(items)
     errors: list[BaseException] = []
@@ -109,7 +102,7 @@ def run_pool(
             except Exception as error:  # noqa: BLE001 - raised again below, in the caller
                 errors.append(error)
 
-    tasks = [runtime.spawn(f"{name}-{n}", worker, background=background) for n in range(min(width, len(items)))]
+    tasks = [runtime.spawn(f"{name}-{n}", worker) for n in range(min(width, len(items)))]
     for task in tasks:
         task.join()
     errors.extend(task.error for task in tasks if task.error is not None)
@@ -118,16 +111,13 @@ def run_pool(
 
 
 class _ThreadTask:
-    def __init__(self, name: str, work: Callable[[], None], background: bool) -> None:
+    def __init__(self, name: str, work: Callable[[], None]) -> None:
         self._work = work
-        self._background = background
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
-        if self._background:
-            yield_to_others()
         try:
             self._work()
         except BaseException as error:  # noqa: BLE001 - handed to whoever spawned it, by `error`
@@ -158,8 +148,8 @@ class ThreadRuntime:
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
 
-    def spawn(self, name: str, work: Callable[[], None], *, background: bool = False) -> Task:
-        return _ThreadTask(name, work, background)
+    def spawn(self, name: str, work: Callable[[], None]) -> Task:
+        return _ThreadTask(name, work)
 
     def event(self) -> Event:
         return threading.Event()

@@ -72,7 +72,7 @@ class FakeRuntime:
         self.slept.append(seconds)
         self.advance(seconds)
 
-    def spawn(self, name: str, work: Callable[[], None], *, background: bool = False) -> Task:
+    def spawn(self, name: str, work: Callable[[], None]) -> Task:
         return FakeTask(work)
 
     def event(self) -> Event:

@@ -166,7 +166,7 @@ class Seeded:
         """A place where others may go first, or where this life may end."""
         self.scheduler.block(0.0, lambda: True)
 
-    def spawn(self, name: str, work: Callable[[], None], *, background: bool = False) -> SimTask:
+    def spawn(self, name: str, work: Callable[[], None]) -> SimTask:
         return self.scheduler.spawn(self.group, name, work)
 
     def event(self) -> SimEvent:

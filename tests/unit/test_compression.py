@@ -188,3 +188,28 @@ def test_a_sample_is_taken_of_any_size(tmp_path: Path, size: int) -> None:
         assert sampled_ratio(descriptor, size, "file") > 0
     finally:
         os.close(descriptor)
+
+
+def test_what_another_zstandard_had_sent_gets_a_key_of_its_own(tmp_path: Path) -> None:
+    """Its single PUT landed, its answer was lost, and the frames are others now: that key can never be had."""
+    bench = Bench(str(tmp_path), {"a.bin": NOISE[:500]}, compression="zstd")
+    bench.store.put("team/run/data/000007-00000001/checkpoint-5/a.bin.zst", b"frames of another version")
+    with pytest.raises(SourceChanged):
+        bench.send()
+    bench.close()
+
+
+def test_where_the_extra_is_gone_what_was_begun_with_it_is_sent_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(str(tmp_path), {BIG: NOISE}, compression="zstd")
+    bench.store.fail_next("put_part", skip=2)
+    with pytest.raises(StoreUnavailable):
+        bench.send()
+    bench.compression = "none"
+    bench.live()
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    (file,) = bench.send().values()
+    assert file.encoding == "identity"
+    assert bench.store.objects[KEYS.absolute(file.object)].body == NOISE
+    bench.uploader.settle_aborts()
+    assert bench.store.uploads == {}
+    bench.close()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from runctl_agent.contract.gc import Gc, Span, encode_gc
 from runctl_agent.contract.manifest import Manifest, decode_manifest, encode_manifest
-from runctl_agent.errors import BadChecksum, StoreRefused, StoreUnavailable
+from runctl_agent.errors import BadChecksum, SlowDown, StoreRefused, StoreUnavailable
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.uploads import BIG, KEYS, LEAST, PART, Bench
 
@@ -147,6 +147,12 @@ class TestParts:
             content = changed(FIVE, n - 4)
             (file,) = first.commit(f"checkpoint-{n}", {BIG: content}).values()
             assert first.content(file) == content
+
+    def test_a_copy_that_the_store_has_no_time_for_is_asked_for_again(self, first: Bench) -> None:
+        first.store.fail_next("copy_part", SlowDown("503"))
+        (file,) = first.commit("checkpoint-6", {BIG: changed(FIVE, 2)}).values()
+        assert file.copied == len(FIVE) - PART
+        assert first.store.count("put_part") == 1
 
     def test_a_source_that_is_another_object_now_is_not_copied(self, first: Bench) -> None:
         key = next(key for key in first.store.objects if "/data/" in key)

@@ -13,7 +13,7 @@ AGENT = Path(runctl_agent.__file__).parent
 FORBIDDEN = {"time", "threading", "datetime", "asyncio", "concurrent", "sched", "queue", "multiprocessing", "random"}
 ALLOWED = {
     "runtime.py": "it is the runtime",
-    "priority.py": "asks which thread it runs in",
+    "priority.py": "asks which thread it runs in, to change its priority",
     "logs.py": "turns the seconds that logging took into text",
     "contract/tags.py": "turns seconds into RFC 3339 text and back",
     "contract/want.py": "turns seconds into RFC 3339 text and back",

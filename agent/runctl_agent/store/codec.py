@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Protocol
 
@@ -30,11 +31,7 @@ class Readable(Protocol):
 
 def available() -> bool:
     """Whether the extra `compress` is installed."""
-    try:
-        _zstandard()
-    except WrongStateError:
-        return False
-    return True
+    return find_spec("zstandard") is not None
 
 
 def lacks(setting: str) -> str:

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 
 from runctl_agent.contract.files import IDENTITY, ZSTD
+from runctl_agent.priority import standing_back
 
 from . import codec
 from .piece import read_exactly
@@ -40,6 +41,7 @@ def choose(setting: str, ratio: float) -> Choice:
     return Choice(ZSTD, min(max(int(ratio), 1), MOST_GROUPED))
 
 
+@standing_back()
 def sampled_ratio(descriptor: int, size: int, path: str) -> float:
     """Content bytes to compressed bytes, of SAMPLES pieces spread over the file. Raises SourceChanged, StoreError."""
     length = min(SAMPLE, size)

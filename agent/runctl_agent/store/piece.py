@@ -10,6 +10,7 @@ from blake3 import blake3
 
 from runctl_agent.contract.files import IDENTITY, ZSTD
 from runctl_agent.errors import SourceChanged, StoreError
+from runctl_agent.priority import standing_back
 
 from . import codec, crc
 from .crc import crc32
@@ -36,6 +37,7 @@ class Piece(NamedTuple):
     frames: tuple[Frame, ...] = ()
 
 
+@standing_back()
 def read_piece(
     descriptor: int, span: Span, path: str, *, encoding: str = IDENTITY, contents: Sequence[Span] = (), least: int = 0
 ) -> Piece:
@@ -57,6 +59,7 @@ class Facts(NamedTuple):
     crc: int
 
 
+@standing_back()
 def read_facts(descriptor: int, contents: Iterable[Span], path: str) -> Facts:
     """Of content parts that follow each other. Raises SourceChanged, StoreError."""
     digests: list[str] = []

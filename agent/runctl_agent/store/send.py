@@ -8,7 +8,15 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from runctl_agent.contract.files import ZSTD
-from runctl_agent.errors import BadChecksum, NotFoundError, PreconditionFailed, SlowDown, StoreError, StoreUnavailable
+from runctl_agent.errors import (
+    BadChecksum,
+    NotFoundError,
+    PreconditionFailed,
+    SlowDown,
+    SourceChanged,
+    StoreError,
+    StoreUnavailable,
+)
 from runctl_agent.runtime import Runtime
 
 from .alike import Equal, Known, equal_in, found_in
@@ -108,17 +116,11 @@ class Parts:
         file, span = job
         equal, facts = file.equal[span.number]
         try:
-            part = self._copied(row, file, span, equal, facts)
+            self._guarded(lambda: self._copy(row, file, span, equal, facts))
         except (StoreError, NotFoundError) as error:
             log.info("part %d of %s is sent, not copied: %s", span.number, file.path, error)
-            part = None
-        if part is None:
             file.base = None
             self.send(row, job, source)
-        else:
-            self._journal.part_done(row.id, file.path, file.upload_id, part)
-            self._reconciler.sent_here(row.id, file.path, span.number)
-            file.parts[span.number] = part
 
     def _guarded(self, work: Callable[[], None]) -> None:
         """A few times, each in its turn: what did not arrive as it was sent, and what the store had no time for."""
@@ -197,6 +199,13 @@ class Parts:
             raise StoreUnavailable(
                 f"writing {file.key} met another write", "the store answered 409", "nothing to do: it is tried again"
             )
+        if not held and file.encoding == ZSTD:
+            # Sent before a kill, by a version of zstandard that makes other frames of it: only another key helps.
+            raise SourceChanged(
+                f"{file.path!a} is sent anew",
+                "it was compressed in another way before",
+                "nothing to do: it gets a key of its own",
+            )
         if not held:
             raise PreconditionFailed(
                 f"{file.path!a} can't be sent",
@@ -212,15 +221,19 @@ class Parts:
         self._journal.part_done(row.id, file.path, file.upload_id, part)
         file.parts[number] = part
 
-    def _copied(self, row: Row, file: Outgoing, span: Span, equal: Equal, facts: Facts) -> PartProgress | None:
+    def _copy(self, row: Row, file: Outgoing, span: Span, equal: Equal, facts: Facts) -> None:
+        """Raises NotFoundError where there is nothing to copy any more, StoreError."""
         base = file.base  # another task, whose copy failed, may give it up meanwhile
         found = None if self._dedup is None or base is None else self._dedup.source(base.file, equal)
         if found is None:
-            return None
+            raise NotFoundError(f"part {span.number} of {file.path!a} can't be copied", "the object it is in is another one now")
         self._begin(row, file)
         etag = self._store.copy_part(file.key, file.upload_id, span.number, found)
         checksum = facts.crc if equal.crc is None else equal.crc
-        return PartProgress(span.number, span.length, etag, checksum, facts.digests, equal.frames, copied=True)
+        part = PartProgress(span.number, span.length, etag, checksum, facts.digests, equal.frames, copied=True)
+        self._journal.part_done(row.id, file.path, file.upload_id, part)
+        self._reconciler.sent_here(row.id, file.path, span.number)
+        file.parts[span.number] = part
 
     def _begin(self, row: Row, file: Outgoing) -> None:
         """The multipart upload, once; only when something has to go into it."""
