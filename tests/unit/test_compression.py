@@ -197,19 +197,3 @@ def test_what_another_zstandard_had_sent_gets_a_key_of_its_own(tmp_path: Path) -
     with pytest.raises(SourceChanged):
         bench.send()
     bench.close()
-
-
-def test_where_the_extra_is_gone_what_was_begun_with_it_is_sent_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bench = Bench(str(tmp_path), {BIG: NOISE}, compression="zstd")
-    bench.store.fail_next("put_part", skip=2)
-    with pytest.raises(StoreUnavailable):
-        bench.send()
-    bench.compression = "none"
-    bench.live()
-    monkeypatch.setitem(sys.modules, "zstandard", None)
-    (file,) = bench.send().values()
-    assert file.encoding == "identity"
-    assert bench.store.objects[KEYS.absolute(file.object)].body == NOISE
-    bench.uploader.settle_aborts()
-    assert bench.store.uploads == {}
-    bench.close()

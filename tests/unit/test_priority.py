@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 
 from runctl_agent import priority
 from runctl_agent.priority import NICER, standing_back
@@ -51,13 +52,11 @@ def test_a_part_is_read_and_hashed_so(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "file").write_bytes(b"content")
     found: list[tuple[int, str]] = []
 
-    blake3 = piece.blake3
-
     def telling(*arguments: bytes) -> object:
         found.append(_of_this_thread())
         return blake3(*arguments)
 
-    monkeypatch.setattr(piece, "blake3", telling)
+    monkeypatch.setattr("runctl_agent.store.piece.blake3", telling)
     descriptor = os.open(tmp_path / "file", os.O_RDONLY)
     try:
         piece.read_facts(descriptor, [Span(1, 0, 7)], "file")

@@ -25,7 +25,7 @@ from runctl_agent.errors import StoreError, WrongStateError
 from runctl_agent.records import StagedFile
 from runctl_agent.runtime import Runtime, run_pool
 
-from . import codec, plan
+from . import plan
 from .alike import Known
 from .backoff import backoff
 from .complete import Completer
@@ -140,8 +140,6 @@ class Uploader:
 
     def _prepare(self, row: Row, file: Outgoing, progress: FileProgress | None, source: Source) -> None:
         if progress is not None:
-            if progress.encoding == ZSTD and not codec.available():
-                file.keys = {IDENTITY: file.keys[IDENTITY]}  # what was begun compressed can't be gone on with
             self._reconciler.reconcile(row.id, file, progress, source.open)
         if file.done or not file.size:
             return
