@@ -156,19 +156,14 @@ class Starter:
             self._quarantine.hold()
             self._journal.put(PREPARING, self._boot_id)
         self._unpack(user, stores)
-        env = self._set_up(
-            user, {**login_env(user, os.environ), **self._spec.training.env, **own_env(self._spec, attempt, lock_dir)}
-        )
+        own = own_env(self._spec, attempt, lock_dir)
+        env = self._set_up(user, {**login_env(user, os.environ), **self._spec.training.env, **own})
         self._quarantine.adopt()
         while self._quarantine.held():
             self._pause(LOOK)
         self._journal.put(PREPARING, "")
         self.stage = Phase.RESTORING
-        try:
-            resume_from = self._restored(user, store)
-        finally:
-            self.doing = ""
-        self._start(user, attempt, {**env, **own_env(self._spec, attempt, lock_dir), "RUNCTL_RESUME_FROM": resume_from})
+        self._start(user, attempt, {**env, **own, "RUNCTL_RESUME_FROM": self._restored(user, store)})
 
     def _unpack(self, user: Account, stores: Stores) -> None:
         url, path = self._spec.training.code, os.path.join(self._home, "code.tar.gz")
@@ -193,6 +188,8 @@ class Starter:
             return self._answered(recovery.newest)
         except NotFoundError as error:
             raise nothing_verifies(error) from error
+        finally:
+            self.doing = ""
 
     def _arrived(self, done: int, total: int) -> None:
         self.doing = f"restoring: {size(done)} of {size(total)} are here"
