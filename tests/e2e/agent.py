@@ -78,7 +78,9 @@ class Agent:
                 process.wait()
         assert "Traceback" not in self.log.read_text()
 
-    def command(self, command: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def command(
+        self, command: str, *arguments: str, check: bool = True, seconds: float = 240.0
+    ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             self.argv(command, *arguments),
             env=self.env,
@@ -86,7 +88,7 @@ class Agent:
             text=True,
             check=False,
             cwd=self.workdir,
-            timeout=240,
+            timeout=seconds,
         )
         assert "Traceback" not in done.stderr, done.stderr
         if check:
