@@ -13,7 +13,6 @@ from runctl_agent.errors import (
     NotFoundError,
     PreconditionFailed,
     SlowDown,
-    SourceChanged,
     StoreError,
     StoreUnavailable,
 )
@@ -73,6 +72,11 @@ class Parts:
         self._dedup = dedup
         self._reconciler = reconciler
         self._least = least
+        self._plain: set[tuple[int, str]] = set()
+
+    def must_stay_plain(self, row: Row, file: Outgoing) -> bool:
+        """Whether the key of the compressed object can't be had."""
+        return (row.id, file.path) in self._plain
 
     def may_be_whole(self, file: Outgoing) -> bool:
         """Whether a stored file has the same size, and nothing of this one was sent yet."""
@@ -186,25 +190,26 @@ class Parts:
             etag = self._store.put(file.key, memoryview(piece.body), crc=piece.crc, if_absent=True)
         except PreconditionFailed:
             # The key is this row's alone: what stands there is ours, and its answer was lost.
-            self._expect(file, piece)
+            self._expect(row, file, piece)
             etag = ""
         part = PartProgress(1, file.size, etag, piece.crc, piece.digests, piece.frames)
         self._journal.put_done(row.id, file.path, file.key, file.part_size, part, file.encoding, file.sampled)
         file.parts[1] = part
         file.done = True
 
-    def _expect(self, file: Outgoing, piece: Piece) -> None:
+    def _expect(self, row: Row, file: Outgoing, piece: Piece) -> None:
         held = holds(self._store, file.key, len(piece.body), piece.crc)
         if held is None:
             raise StoreUnavailable(
                 f"writing {file.key} met another write", "the store answered 409", "nothing to do: it is tried again"
             )
         if not held and file.encoding == ZSTD:
-            # Sent before a kill, by a version of zstandard that makes other frames of it: only another key helps.
-            raise SourceChanged(
-                f"{file.path!a} is sent anew",
+            # Sent before a kill, by a version of zstandard that makes other frames of it. The other key is free.
+            self._plain.add((row.id, file.path))
+            raise StoreUnavailable(
+                f"{file.path!a} is sent anew, as it is",
                 "it was compressed in another way before",
-                "nothing to do: it gets a key of its own",
+                "nothing to do: it is tried again",
             )
         if not held:
             raise PreconditionFailed(

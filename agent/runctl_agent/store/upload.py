@@ -143,7 +143,8 @@ class Uploader:
             self._reconciler.reconcile(row.id, file, progress, source.open)
         if file.done or not file.size:
             return
-        if not (file.parts or file.upload_id) and ZSTD in file.keys and self._compression != "none":
+        packs = self._compression != "none" and ZSTD in file.keys and not self._parts.must_stay_plain(row, file)
+        if packs and not (file.parts or file.upload_id):
             choice = choice_for(self._compression, source.open(file.path), file.size, file.path)
             file.encoding, file.grouped, file.sampled = choice.encoding, choice.grouped, choice.sampled
         if self._dedup is not None and not self._completer.distrusts_copies(row.id, file.path):
