@@ -24,6 +24,7 @@ from .errors import RunctlError
 from .life.conductor import Conductor, published
 from .life.quarantine import Quarantine
 from .life.wants import Flushing
+from .pruning import Wish
 from .publish import Publisher, TagPort
 from .report import Facts, Report
 from .runtime import Runtime, Task
@@ -75,8 +76,11 @@ class Pipeline:
         self.report = Report(runtime, spec.run, journal, around.boot_id, around.boot_time, commanded=commanded)
         gatherer = self.gatherer
         flushing = Flushing(gatherer.rescan, lambda: gatherer.recovered.is_set() and gatherer.journaled)
+        self._wish = Wish(self._filled) if spec.retention.wanted else None
         quarantine = Quarantine(gatherer.hold, gatherer.adopt, lambda: gatherer.held)
-        self.conductor = Conductor(runtime, spec, keys, state_dir, home, journal, around, self.report, flushing, quarantine)
+        self.conductor = Conductor(
+            runtime, spec, keys, state_dir, home, journal, around, self.report, flushing, quarantine, self._wish
+        )
         self.publisher = self._publisher(None, None)
         self.sender: Sender | None = None
         self.unreached: RunctlError | None = None
@@ -180,6 +184,8 @@ class Pipeline:
             troubles.append(str(conduct.trouble))
         if self._untold is not None:
             troubles.append(str(self._untold))
+        if sender is not None and sender.pruning is not None and sender.pruning.problem:
+            troubles.append(sender.pruning.problem)
         busy = sender is not None and sender.busy  # asked first: what it drops is the gatherer's before it says so
         return Facts(
             verdict=self.attendant.verdict,
@@ -209,6 +215,8 @@ class Pipeline:
             return refusal(self.unreached)
         if self.sender is not None and self.sender.refused:
             return self.sender.refused
+        if self.sender is not None and self.sender.pruning is not None and self.sender.pruning.refused:
+            return self.sender.pruning.refused
         if preparing := refusal(self.conductor.conduct().trouble):
             return preparing
         denied = [problem.error for problem in self.publisher.problems() if problem.denied]
@@ -238,6 +246,7 @@ class Pipeline:
             boot_id=self._around.boot_id,
             trainer=lambda: self.attendant.process,
             filled=self._filled,
+            wish=self._wish,
         )
         self._republish(reached, committer, self.sender)
         self._tasks.append(self._runtime.spawn("listen", lambda: self.conductor.listen(reached)))

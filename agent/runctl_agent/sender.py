@@ -12,6 +12,7 @@ from .disk.lock import Locks
 from .disk.stage import Stager
 from .errors import JournalError, RunctlError, SourceChanged, StoreError, StoreRefused, WrongStateError
 from .lineage import Lineage
+from .pruning import Pruning
 from .records import Staged
 from .runtime import Event, Runtime
 from .store.backoff import backoff
@@ -55,6 +56,7 @@ class Sender:
         lineage: Lineage,
         filled: Event,
         dropped: Callable[[Row], None],
+        pruning: Pruning | None = None,
     ) -> None:
         self._runtime = runtime
         self._run = run
@@ -67,6 +69,7 @@ class Sender:
         self._lineage = lineage
         self._filled = filled
         self._dropped = dropped
+        self.pruning = pruning
         self.failures = 0  # in a row
         self.retry_at: float | None = None  # wall-clock seconds, while nothing is tried because of them
         self._unreleased: list[tuple[int, str, float]] = []
@@ -93,10 +96,21 @@ class Sender:
                 self.retry_at = None
 
     def turn(self) -> bool:
-        """Send the newest row that is due; False if there is none, or the store or the journal does not answer."""
+        """Send the newest row that is due; False if there is none, or the store or the journal does not answer.
+
+        Then retention has its turn, where the store answers.
+        """
+        sent = self._send_newest()
+        if self.pruning is not None and not self.failures:
+            self.pruning.turn(self.commits, behind=sent, disturbed=lambda: self.stopping.is_set() or self._filled.is_set())
+        return sent
+
+    def _send_newest(self) -> bool:
         try:
             self._release()
             self.epoch = self._lineage.ensure()
+            if self.pruning is not None:
+                self.pruning.enter(self.epoch)
             self._uploader.settle_aborts()
             self.busy = True
             row = self._journal.claim(self._runtime.now())

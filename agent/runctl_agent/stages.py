@@ -13,6 +13,7 @@ from .disk.stage import Stager
 from .gather import Gatherer
 from .intake import Intake
 from .lineage import Lineage
+from .pruning import Pruning, Wish
 from .records import Held, ProcessId
 from .runtime import Event, Runtime
 from .sender import Sender
@@ -21,6 +22,7 @@ from .store.commit import Committer
 from .store.dedup import Dedup
 from .store.journal import Journal, Row
 from .store.pins import Pins
+from .store.retain import Retainer
 from .store.upload import Uploader
 from .surroundings import Reached
 
@@ -51,8 +53,9 @@ def sender_of(
     boot_id: str,
     trainer: Callable[[], ProcessId | None],
     filled: Event,
+    wish: Wish | None = None,
 ) -> Sender:
-    """journal → upload → commit."""
+    """journal → upload → commit, and retention, where there is one and `wish` can ask for it."""
 
     def dropped(row: Row) -> None:
         # Read again. Only a rewriting in place changes what a link holds.
@@ -63,4 +66,7 @@ def sender_of(
     dedup = Dedup(reached.store, keys, journal) if spec.dedup else None
     pins = Pins(reached.store, keys, runtime)
     uploader = Uploader(reached.store, journal, keys, runtime, compression=compression(spec), dedup=dedup, pins=pins)
-    return Sender(runtime, spec.run, reached.name, journal, stager, locks, uploader, committer, lineage, filled, dropped)
+    pruning = None
+    if wish is not None and spec.retention.wanted:
+        pruning = Pruning(runtime, Retainer(reached.store, keys, runtime, spec.retention), journal, wish)
+    return Sender(runtime, spec.run, reached.name, journal, stager, locks, uploader, committer, lineage, filled, dropped, pruning)

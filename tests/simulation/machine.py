@@ -10,7 +10,7 @@ from typing import cast
 
 from runctl_agent.contract.keys import Keys
 from runctl_agent.contract.phases import Phase
-from runctl_agent.contract.spec import Spec, Watched
+from runctl_agent.contract.spec import Retention, Spec, Watched
 from runctl_agent.contract.status import State, decode_state
 from runctl_agent.contract.tags import read as read_tags
 from runctl_agent.disk.stage import Stager
@@ -58,7 +58,14 @@ class Machine:
     """`begin` starts an agent, `kill` ends it as `kill -9` does, `lose` takes the whole machine away."""
 
     def __init__(
-        self, number: int, folder: Path, scheduler: Scheduler, store: MemoryStore, history: History, faults: Faults
+        self,
+        number: int,
+        folder: Path,
+        scheduler: Scheduler,
+        store: MemoryStore,
+        history: History,
+        faults: Faults,
+        retention: Retention | None = None,
     ) -> None:
         self.number = number
         self.scheduler = scheduler
@@ -72,7 +79,11 @@ class Machine:
             made.mkdir(parents=True)
         self.instance = Instance(f"i-{number:017x}", "eu-west-1", "g5.xlarge", "eu-west-1a", BOOT, BOOT_TIME)
         self.spec = Spec(
-            run="sim", destination="s3://bucket/runs", checkpoints=(Watched(str(self.root)),), workdir=str(folder / "work")
+            run="sim",
+            destination="s3://bucket/runs",
+            checkpoints=(Watched(str(self.root)),),
+            workdir=str(folder / "work"),
+            retention=retention or Retention(),
         )
         self.keys = Keys("runs", "sim")
         self.tags = TagStore(lambda: scheduler.mono)

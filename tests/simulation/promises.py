@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from runctl_agent.contract.keys import Keys
+from runctl_agent.contract.gc import Gc, decode_gc, spans
+from runctl_agent.contract.keys import Keys, parse_manifest_key, snapshot, snapshot_of
+from runctl_agent.contract.malformed import Malformed
 from runctl_agent.contract.manifest import Latest, Manifest, Order, decode_latest, decode_manifest, order
+from runctl_agent.contract.spec import Retention
 from tests.fakes.memory_store import MemoryStore
 from tests.simulation.trainers import Content, History, Stood, digest
 
@@ -17,10 +20,12 @@ REWRITTEN = "last.pt"
 class Promises:
     """Looks at everything in the store; raises AssertionError at the step at which a promise is broken."""
 
-    def __init__(self, store: MemoryStore, keys: Keys, history: History) -> None:
+    def __init__(self, store: MemoryStore, keys: Keys, history: History, retention: Retention | None = None) -> None:
         self.store = store
         self.keys = keys
         self.history = history
+        self.retention = retention or Retention()
+        self._gc = Gc()
         self.manifests: dict[str, Manifest] = {}
         self._etags: dict[str, str] = {}
         self._calls = -1
@@ -30,14 +35,42 @@ class Promises:
         if len(self.store.calls) == self._calls:
             return
         self._calls = len(self.store.calls)
+        self._condemned_stays_so()
         self._nothing_is_overwritten_or_deleted()
         for key in self.store.objects:
-            if key.startswith(self.keys.manifests) and key not in self.manifests:
+            if key.startswith(self.keys.manifests) and key not in self.manifests and not self._is_condemned(key):
                 self.manifests[key] = self._whole(key)
+        self._nothing_dangles()
         self._latest_never_goes_back()
 
+    def _condemned_stays_so(self) -> None:
+        stored = self.store.objects.get(self.keys.gc)
+        gc = Gc() if stored is None else decode_gc(stored.body)
+        assert isinstance(gc, Gc), gc
+        assert gc == self._gc or self.retention.wanted, "nobody asked for retention"
+        assert gc.condemning(()) == spans([*gc.condemned, *self._gc.condemned]), "what was condemned is not any more"
+        assert gc.fence >= self._gc.fence
+        self._gc = gc
+
+    def _is_condemned(self, key: str) -> bool:
+        place = parse_manifest_key(key)
+        return not isinstance(place, Malformed) and self._gc.condemns(snapshot(*place[:2]))
+
+    def _nothing_dangles(self) -> None:
+        """What can be read is whole: neither a reference nor `latest` leads to what retention took."""
+        for key, manifest in self.manifests.items():
+            if not self._is_condemned(key):
+                assert key in self.store.objects, f"{key} was deleted and not condemned"
+                for file in manifest.files:
+                    assert self.keys.absolute(file.object) in self.store.objects, f"{key} names {file.object}, which is gone"
+
     def _nothing_is_overwritten_or_deleted(self) -> None:
-        for key, etag in self._etags.items():
+        """But what is condemned."""
+        for key, etag in list(self._etags.items()):
+            owner = snapshot_of(self.keys.relative(key))
+            if key not in self.store.objects and (self._gc.condemns(owner) if owner else self._is_condemned(key)):
+                del self._etags[key]
+                continue
             assert self.store.objects[key].etag == etag, f"{key} was overwritten"
         for key, stored in self.store.objects.items():
             if key.startswith((self.keys.manifests, f"{self.keys.base}data/")):
@@ -69,6 +102,7 @@ class Promises:
             return
         named = self.manifests[self.keys.absolute(latest.manifest)]
         assert named.complete
+        assert not self._is_condemned(self.keys.absolute(latest.manifest)), "latest names what is condemned"
         now = order(latest.rank, latest.manifest)
         assert self._highest is None or now >= self._highest, "latest went back"
         self._highest = now
@@ -86,7 +120,10 @@ class Promises:
             beside = _was_beside(one, alive.get(one.machine, [])) and not (first and rewritten)
             must = one.machine not in lost and (one.until is None or beside)
             assert not must or (one.name, one.content) in have, f"{one.name} of {one.since} to {one.until} was lost"
-        assert any(m.complete for m in self.manifests.values()), "nothing was committed"
+        complete = [key for key, m in self.manifests.items() if m.complete]
+        assert complete, "nothing was committed"
+        kept = [key for key in complete if not self._is_condemned(key)]
+        assert len(kept) >= min(len(complete), self.retention.keep_last or len(complete)), "retention took too many"
 
     def latest_is_the_newest(self) -> None:
         """Where nobody was fenced: who is fenced moves no pointer, and what he commits is found by restore, not by `latest`."""

@@ -28,6 +28,13 @@ def test_the_promises_hold(first: int, tmp_path: Path) -> None:
             raise AssertionError(f"seed {seed} at step {world.scheduler.steps}: {world.plan}") from error
 
 
+def test_retention_takes_its_share(tmp_path: Path) -> None:
+    world = World(1, tmp_path)
+    world.run()
+    manifests = [key for key in world.store.objects if key.startswith(world.keys.manifests)]
+    assert 2 <= len(manifests) < len(world.promises.manifests)
+
+
 def test_a_seed_replays_exactly(tmp_path: Path) -> None:
     def course(folder: Path) -> tuple[int, float, list[str]]:
         world = World(11, folder)

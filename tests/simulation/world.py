@@ -1,7 +1,7 @@
 """The simulated world: one S3, and one or two machines of the same run, all decided by a seed.
 
 In every third seed a second machine joins in the middle, as a replacement does: the first is lost at that moment, or lives
-on as a zombie that does not know.
+on as a zombie that does not know. In two seeds of five there is retention.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runctl_agent.contract.keys import Keys
+from runctl_agent.contract.spec import Retention
 from runctl_agent.contract.status import State, decode_state
 from tests.fakes.memory_store import MemoryStore
 from tests.simulation.machine import Faults, Machine
@@ -27,6 +28,7 @@ class Plan:
     zombie: bool
     faults: Faults
     trainer: str
+    retention: Retention
 
 
 def plan_of(seed: int, scheduler: Scheduler) -> Plan:
@@ -34,7 +36,8 @@ def plan_of(seed: int, scheduler: Scheduler) -> Plan:
     kills = tuple(sorted(rng.randrange(50, 6000) for _ in range(rng.randrange(0, 5))))
     faults = Faults(rng.choice((0.0, 0.02, 0.1)), rng.choice((0.0, 0.0, 0.3)))
     joins = rng.randrange(200, 3000) if seed % 3 == 0 else 0
-    return Plan(kills, joins, rng.random() < 0.7, faults, "files" if seed % 2 else "huggingface")
+    retention = Retention(keep_last=2, keep_every=4 * (seed % 2)) if seed % 5 < 2 else Retention()
+    return Plan(kills, joins, rng.random() < 0.7, faults, "files" if seed % 2 else "huggingface", retention)
 
 
 class World:
@@ -47,7 +50,7 @@ class World:
         self.store = MemoryStore()
         self.keys = Keys("runs", "sim")
         self.history = History()
-        self.promises = Promises(self.store, self.keys, self.history)
+        self.promises = Promises(self.store, self.keys, self.history, self.plan.retention)
         self.machines: list[Machine] = []
         self._kills = list(self.plan.kills)
 
@@ -73,7 +76,7 @@ class World:
     def _add(self) -> None:
         number = len(self.machines)
         folder = self.folder / str(number)
-        machine = Machine(number, folder, self.scheduler, self.store, self.history, self.plan.faults)
+        machine = Machine(number, folder, self.scheduler, self.store, self.history, self.plan.faults, self.plan.retention)
         self.machines.append(machine)
         machine.train(self.plan.trainer)
         machine.begin()

@@ -244,7 +244,7 @@ def test_it_stops_where_it_is_told_to_and_goes_on_later() -> None:
     for step in range(1, 4):
         run.commit(step)
     retainer = run.retainer()
-    done = retainer.run(run.held, go_on=lambda: False)
+    done = retainer.run(run.held, go_on=lambda count: False)
     assert (done.finished, done.manifests) == (False, 0)
     assert steps(run) == [3], "what is condemned is none, deleted or not"
     assert retainer.run(run.held) == Retained((), 2, 2, sum(manifest_of(f"checkpoint-{n}", n).size for n in (1, 2)), ())

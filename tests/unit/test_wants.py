@@ -9,6 +9,7 @@ import pytest
 
 from runctl_agent.contract.tags import Verb, Want, encode_want
 from runctl_agent.life.wants import Flushing, Wants
+from runctl_agent.pruning import Wish
 from runctl_agent.store.journal import Journal
 from tests.fakes.clock import FakeRuntime
 
@@ -41,8 +42,8 @@ def disk() -> Disk:
     return Disk()
 
 
-def wants(journal: Journal, disk: Disk, boot_id: str = "boot") -> Wants:
-    return Wants(FakeRuntime(), journal, boot_id, disk.flushing())
+def wants(journal: Journal, disk: Disk, boot_id: str = "boot", wish: Wish | None = None) -> Wants:
+    return Wants(FakeRuntime(), journal, boot_id, disk.flushing(), wish)
 
 
 def asked(verb: Verb, nonce: str = "n1", launch_time: int = LAUNCHED) -> str:
@@ -82,11 +83,37 @@ def test_garbage_asks_nothing(journal: Journal, disk: Disk, value: str) -> None:
     assert bool(one.problem) == bool(value)
 
 
-def test_prune_is_not_understood_yet(journal: Journal, disk: Disk) -> None:
+def test_a_prune_is_acknowledged_when_retention_was_applied_since(journal: Journal, disk: Disk) -> None:
+    wish = Wish(FakeRuntime().event())
+    one = wants(journal, disk, wish=wish)
+    one.turn(lambda: asked(Verb.PRUNE), lambda anew: LAUNCHED)
+    one.turn(lambda: asked(Verb.PRUNE), lambda anew: LAUNCHED)
+    assert (wish.asked, one.acknowledged) == (1, "")
+    wish.met = 1
+    one.turn(lambda: asked(Verb.PRUNE), lambda anew: LAUNCHED)
+    assert (one.acknowledged, one.problem) == ("n1", "")
+    one.turn(lambda: asked(Verb.PRUNE, "n2"), lambda anew: LAUNCHED)
+    assert (wish.asked, one.acknowledged) == (2, "")
+
+
+def test_the_agent_after_one_that_died_prunes(journal: Journal, disk: Disk) -> None:
+    wants(journal, disk, wish=Wish(FakeRuntime().event())).turn(lambda: asked(Verb.PRUNE), lambda anew: LAUNCHED)
+    wish = Wish(FakeRuntime().event())
+    after = wants(journal, disk, wish=wish)
+    after.turn(lambda: None, lambda anew: LAUNCHED)
+    assert (wish.asked, after.acknowledged) == (1, "")
+    wish.met = 1
+    after.turn(lambda: None, lambda anew: LAUNCHED)
+    assert after.acknowledged == "n1"
+    wants(journal, disk, wish=wish).turn(lambda: None, lambda anew: LAUNCHED)
+    assert wish.asked == 1, "done is done"
+
+
+def test_without_retention_a_prune_is_refused(journal: Journal, disk: Disk) -> None:
     one = wants(journal, disk)
     one.turn(lambda: asked(Verb.PRUNE), lambda anew: LAUNCHED)
     assert one.acknowledged == ""
-    assert "deletes nothing" in one.problem
+    assert "has no retention" in one.problem
 
 
 def test_a_flush_is_acknowledged_when_what_was_there_is_durable(journal: Journal, disk: Disk) -> None:

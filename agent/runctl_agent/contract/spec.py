@@ -34,6 +34,11 @@ class Retention:
     keep_last: int = 0
     keep_every: int = 0
 
+    @property
+    def wanted(self) -> bool:
+        """Whether anything may ever be deleted."""
+        return self.keep_last > 0 or self.keep_every > 0
+
 
 @dataclass(frozen=True, slots=True)
 class Training:

@@ -19,8 +19,6 @@ def unmet(spec: Spec) -> tuple[str, ...]:
         found.append("limits.max_runtime is not watched by this version")
     if limits.idle_gpu_after:
         found.append("limits.idle_gpu_after is not watched by this version")
-    if spec.retention.keep_last or spec.retention.keep_every:
-        found.append("retention is not applied by this version: every checkpoint is kept")
     if spec.isolate_credentials:
         found.append("isolate_credentials is not done by this version: the training has the instance's role")
     return tuple(found)

@@ -16,6 +16,7 @@ from runctl_agent.contract.status import State, decode_state
 from runctl_agent.contract.tags import WANT
 from runctl_agent.contract.unmet import unmet
 from runctl_agent.errors import JournalError, RunctlError, TagError
+from runctl_agent.pruning import Wish
 from runctl_agent.report import Conduct, Report
 from runctl_agent.runtime import Runtime
 from runctl_agent.store import codec
@@ -56,7 +57,9 @@ class Conductor:
         report: Report,
         flushing: Flushing,
         quarantine: Quarantine,
+        wish: Wish | None,
     ) -> None:
+        """`wish`: to prune; None where no retention is asked for."""
         self._runtime = runtime
         self._spec = spec
         self._state_dir = state_dir
@@ -75,7 +78,7 @@ class Conductor:
         self.unmet = tuple(filter(None, (*unmet(spec), codec.lacks(spec.compression))))
         for one in self.unmet:
             log.warning("%s", one)
-        self._wants = Wants(runtime, journal, around.boot_id, flushing)
+        self._wants = Wants(runtime, journal, around.boot_id, flushing, wish)
         self._ending = Ending(runtime, spec.training, around.processes())
 
     @property

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from runctl_agent.contract.malformed import Malformed
 from runctl_agent.contract.tags import Verb, Want, decode_want
 from runctl_agent.errors import RunctlError
+from runctl_agent.pruning import Wish
 from runctl_agent.runtime import Runtime
 from runctl_agent.store.journal import Journal
 
@@ -50,11 +51,14 @@ class Flushing:
 class Wants:
     """`run` in a task of its own. `acknowledged`, `stop` and `problem` may be read from any."""
 
-    def __init__(self, runtime: Runtime, journal: Journal, boot_id: str, flushing: Flushing) -> None:
+    def __init__(self, runtime: Runtime, journal: Journal, boot_id: str, flushing: Flushing, wish: Wish | None = None) -> None:
+        """`wish`: to prune; None where no retention is asked for."""
         self._runtime = runtime
         self._journal = journal
         self._boot_id = boot_id
         self._flushing = flushing
+        self._wish = wish
+        self._awaited: int | None = None  # what the wish to prune has to reach
         self._taken = _remembered(journal.get(MEMORY))
         self._value: str | None = None
         self.stopping = runtime.event()
@@ -62,9 +66,9 @@ class Wants:
 
     @property
     def acknowledged(self) -> str:
-        """The nonce of the last request that was taken and, for a flush, done."""
+        """The nonce of the last request that was taken and, for all but a stop, done."""
         taken = self._taken
-        return taken.nonce if taken is not None and (taken.done or taken.verb is not Verb.FLUSH) else ""
+        return taken.nonce if taken is not None and (taken.done or taken.verb is Verb.STOP) else ""
 
     @property
     def stop(self) -> bool:
@@ -103,6 +107,7 @@ class Wants:
             return
         log.info("asked to %s (%s)", want.verb, want.nonce)
         self._keep(Taken(want.verb, want.nonce, self._boot_id))
+        self._awaited = None
         self.problem = ""
         if want.verb is Verb.FLUSH:
             self._flushing.rescan()
@@ -110,15 +115,27 @@ class Wants:
     def _refusal(self, want: Want, launched: int | None) -> str | None:
         if launched is None or want.launch_time != launched:
             return f"runctl:want asks another life to {want.verb}: one launched at {want.launch_time}, not at {launched}"
-        if want.verb is Verb.PRUNE:
-            return "runctl:want asks to prune: this version of the agent deletes nothing"
+        if want.verb is Verb.PRUNE and self._wish is None:
+            return "runctl:want asks to prune: the run's spec has no retention, so nothing is deleted"
         return None
 
     def _go_on(self) -> None:
-        """A flush is done when everything that was there when it was asked is committed."""
         taken = self._taken
-        if taken is None or taken.verb is not Verb.FLUSH or taken.done:
+        if taken is None or taken.done:
             return
+        if taken.verb is Verb.FLUSH:
+            self._flush(taken)
+        elif taken.verb is Verb.PRUNE and self._wish is not None:
+            self._prune(taken, self._wish)
+
+    def _prune(self, taken: Taken, wish: Wish) -> None:
+        """Done when retention was applied once after it was asked; asked again by the agent after one that died."""
+        if self._awaited is None:
+            self._awaited = wish.ask()
+        self._keep(replace(taken, done=wish.met >= self._awaited))
+
+    def _flush(self, taken: Taken) -> None:
+        """Done when everything that was there when it was asked is committed."""
         if taken.mark is None:
             if not self._flushing.quiet():
                 return

@@ -43,8 +43,7 @@ def cut(manifests: Collection[Ranked], latest: Latest, retention: Retention) -> 
     """`manifests`: all that are not condemned, in any order."""
     keep = max(retention.keep_last, 1)
     newest = sorted((one.order for one in manifests if _counts(one)), reverse=True)[:keep]
-    wanted = retention.keep_last > 0 or retention.keep_every > 0
-    if not wanted or len(newest) < keep or latest.rank is None or latest.manifest is None:
+    if not retention.wanted or len(newest) < keep or latest.rank is None or latest.manifest is None:
         return Cut(None, retention.keep_every)
     return Cut(min(newest[-1], order(latest.rank, latest.manifest)), retention.keep_every)
 

@@ -41,6 +41,9 @@ BATCH = 64
 """Deletions between two looks at whether to go on."""
 RACES = 20
 
+GoOn = Callable[[int], bool]
+"""Whether so many more may be deleted now."""
+
 
 class Step(StrEnum):
     CONDEMN = "condemn"
@@ -64,7 +67,7 @@ class _Work:
 
     held: Held | None
     pending: frozenset[str]
-    go_on: Callable[[], bool]
+    go_on: GoOn
     found: Survey
     sizes: dict[str, int] = field(default_factory=dict)
     emptied: set[str] = field(default_factory=set)
@@ -113,9 +116,9 @@ class Retainer:
                 return
         raise self._lost()
 
-    def run(self, held: Held, *, pending: Collection[str] = (), go_on: Callable[[], bool] = lambda: True) -> Retained:
+    def run(self, held: Held, *, pending: Collection[str] = (), go_on: GoOn = lambda count: True) -> Retained:
         """Apply the retention, as the holder of the epoch. `pending`: what the caller may still commit (`<epoch>-<seq>`), whose
-        pins stay whatever their rank. `go_on` is asked between deletions; what is left then is done by the next run.
+        pins stay whatever their rank. `go_on` is asked before each batch; what is left then is done by the next run.
 
         Raises Fenced, and StoreError where it is refused, or can't tell what may go: then nothing more is deleted.
         """
@@ -130,7 +133,7 @@ class Retainer:
 
     def plan(self) -> Retained:
         """What a run would do now; nothing is written. Raises StoreError."""
-        work = self._begin(None, (), lambda: True)
+        work = self._begin(None, (), lambda count: True)
         work.manifests = len(work.found.doomed) + len(work.found.listing.condemned)
         gc = self._condemning(work)
         staying = tuple(one for one in work.found.listing.ranked if not gc.condemns(name_of(one)))
@@ -139,7 +142,7 @@ class Retainer:
         self._delete_data(work)
         return work.report(finished=True)
 
-    def _begin(self, held: Held | None, pending: Collection[str], go_on: Callable[[], bool]) -> _Work:
+    def _begin(self, held: Held | None, pending: Collection[str], go_on: GoOn) -> _Work:
         work = _Work(held, frozenset(pending), go_on, self._surveyor.survey(self._retention, held, pending))
         self._learn_sizes(work)
         return work
@@ -228,10 +231,11 @@ class Retainer:
                 work.freed.append(size)
 
         for first in range(0, len(keys), BATCH):
-            if not work.go_on():
+            batch = keys[first : first + BATCH]
+            if not work.go_on(len(batch)):
                 raise _Interrupted
             self._surveyor.require(work.held)
-            run_pool(self._runtime, "deletes", WIDTH, act, keys[first : first + BATCH])
+            run_pool(self._runtime, "deletes", WIDTH, act, batch)
 
     def _learn_sizes(self, work: _Work) -> None:
         """While the manifests are there that tell them."""
