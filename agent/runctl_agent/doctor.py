@@ -24,6 +24,7 @@ from .records import Held, Instance
 from .runtime import Runtime
 from .store.lifecycle import Advice, examine
 from .store.probe import prove_conditional_writes
+from .store.retain import try_to_delete
 from .store.s3 import S3Store
 
 MOST_SKEW = 300.0
@@ -133,6 +134,7 @@ class Doctor:
             "read": self._read,
             "list": self._list,
             "multipart": self._multipart,
+            **({"delete": self._delete} if self._spec.retention.wanted else {}),
             "lifecycle": self._lifecycle,
         }
         return [_find(f"s3 {name}", partial(self._reached, check)) for name, check in checks.items()]
@@ -151,6 +153,10 @@ class Doctor:
     def _write(self) -> str:
         prove_conditional_writes(self._store(), self._machine.keys, self._runtime)
         return f"{self._machine.keys.probe}, and a second If-None-Match: * is refused"
+
+    def _delete(self) -> str:
+        try_to_delete(self._store(), self._machine.keys)
+        return f"for the run's retention, below {self._machine.keys.base}"
 
     def _read(self) -> str:
         got = self._store().get(self._machine.keys.probe)
