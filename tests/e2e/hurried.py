@@ -1,7 +1,7 @@
-"""The daemon with a clock that runs fast: all that waits for real (sockets, disks, the server) waits as ever, all that the
+"""The agent with a clock that runs fast: all that waits for real (sockets, disks, the server) waits as ever, all that the
 agent waits for by its own clock (settling, heartbeats, backing off) takes a twentieth of the time.
 
-Run as a module: `python -m tests.e2e.hurried --config F --state-dir D`.
+Run as a module, with the agent's own arguments: `python -m tests.e2e.hurried run --config F --state-dir D`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 import botocore.auth
 
-from runctl_agent import daemon, report
+from runctl_agent import cli, daemon, report, runtime
 from runctl_agent.runtime import Event, ThreadRuntime
 from runctl_agent.store import client, plan
 from tests.e2e.agent import Agent
@@ -84,7 +84,7 @@ class HurriedAgent(Agent):
 
     def argv(self, command: str, *arguments: str) -> list[str]:
         argv = super().argv(command, *arguments)
-        return [sys.executable, "-m", "tests.e2e.hurried", *argv[2:]] if command == "run" else argv
+        return [sys.executable, "-m", "tests.e2e.hurried", *argv[1:]]
 
 
 def _skewed(remove_tzinfo: bool = True) -> datetime:
@@ -97,13 +97,18 @@ _right = botocore.auth.get_current_datetime  # type: ignore[attr-defined]  # the
 
 
 def main() -> None:
-    daemon.ThreadRuntime = HurriedRuntime  # type: ignore[attr-defined]
+    runtime.ThreadRuntime = HurriedRuntime  # type: ignore[misc]
     client.READ_TIMEOUT = float(os.environ["HURRIED_READ_TIMEOUT"])
     if "HURRIED_VERSION" in os.environ:
         report.__version__ = os.environ["HURRIED_VERSION"]  # type: ignore[attr-defined]
         plan.SMALLEST_PART = int(os.environ["HURRIED_PART"])
     botocore.auth.get_current_datetime = _skewed  # type: ignore[attr-defined]
-    daemon.main()
+    if sys.argv[1] == "run":  # which would become another process
+        del sys.argv[1]
+        daemon.ThreadRuntime = HurriedRuntime  # type: ignore[attr-defined]
+        daemon.main()
+    else:
+        cli.main()
 
 
 if __name__ == "__main__":

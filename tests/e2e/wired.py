@@ -32,14 +32,22 @@ class Wired:
         self.watched.mkdir()
         self.agent = HurriedAgent(tmp_path, proxy.s3, checkpoints=self.watched, **options)
         self.keys = Keys(s3.prefix, self.agent.run)
-        self.saved: dict[str, bytes] = {}
+        self.saved: dict[tuple[str, str], bytes] = {}  # by checkpoint and path
 
     def save(self, step: int = 1, size: int = SIZE) -> str:
         """A checkpoint as the trainer saves it; its name."""
         path = self.watched / f"model_step_{step}.pt"
         save(path, step, size)
-        self.saved[path.name] = path.read_bytes()
+        self.saved[path.name, path.name] = path.read_bytes()
         return path.name
+
+    def save_folder(self, name: str, body: bytes) -> None:
+        """A checkpoint of one file in a folder, moved into place whole."""
+        made = self.watched.with_name(name)
+        made.mkdir()
+        (made / "weights.bin").write_bytes(body)
+        made.rename(self.watched / name)
+        self.saved[name, "weights.bin"] = body
 
     @contextmanager
     def running(self) -> Iterator[subprocess.Popen[bytes]]:
@@ -52,7 +60,7 @@ class Wired:
 
     def durable(self, process: subprocess.Popen[bytes]) -> dict[str, Any]:
         """Wait until every checkpoint saved is committed, and nothing is said to be wrong any more."""
-        newest = list(self.saved)[-1]
+        newest = list(self.saved)[-1][0]
         status = self.agent.wait_for(
             lambda status: status["checkpoint"] == newest and not status["pending_checkpoints"] and not status["error"], process
         )
@@ -62,12 +70,12 @@ class Wired:
     def arrived(self) -> None:
         """Every checkpoint is there once, byte by byte; and nothing else: no other data, no upload left open."""
         manifests = committed(self.s3)
-        assert sorted(manifest.checkpoint for manifest in manifests) == sorted(self.saved)
+        assert sorted(manifest.checkpoint for manifest in manifests) == sorted(name for name, _ in self.saved)
         assert all(manifest.complete for manifest in manifests)
-        objects = {self.keys.absolute(file.object): file for manifest in manifests for file in manifest.files}
+        objects = {self.keys.absolute(file.object): (one.checkpoint, file.path) for one in manifests for file in one.files}
         with self.s3.store() as store:
-            for key, file in objects.items():
-                assert store.get_range(key, 0, file.size) == self.saved[file.path]
+            for key, what in objects.items():
+                assert store.get_range(key, 0, len(self.saved[what])) == self.saved[what]
             assert list(store.list(f"{self.keys.base}data/")) == sorted(objects)
             latest = store.get(self.keys.latest)
         assert latest is not None

@@ -86,7 +86,7 @@ def wired(tmp_path: Path, s3: S3, proxy: Proxy) -> Wired:
 def test_one_answer_changes_on_a_real_wire(wired: Wired, proxy: Proxy, tmp_path: Path) -> None:
     proxy.set(corrupt_response("GetObject", key="/data/", times=1))
     wired.agent.command("restore", "--to", str(tmp_path / "to"))
-    assert (tmp_path / "to" / "model_step_2.pt").read_bytes() == wired.saved["model_step_2.pt"]
+    assert (tmp_path / "to" / "model_step_2.pt").read_bytes() == wired.saved["model_step_2.pt", "model_step_2.pt"]
     assert len(proxy.befell()) == 1
 
 
@@ -95,14 +95,14 @@ def test_every_answer_for_the_newest_changes_on_a_real_wire(wired: Wired, proxy:
     done = wired.agent.command("restore", "--to", str(tmp_path / "to"))
     assert "model_step_2.pt" in done.stderr
     assert os.listdir(tmp_path / "to") == ["model_step_1.pt"]
-    assert (tmp_path / "to" / "model_step_1.pt").read_bytes() == wired.saved["model_step_1.pt"]
+    assert (tmp_path / "to" / "model_step_1.pt").read_bytes() == wired.saved["model_step_1.pt", "model_step_1.pt"]
 
 
 def test_a_document_changes_on_a_real_wire(wired: Wired, proxy: Proxy, tmp_path: Path) -> None:
     """One bit: a step or a rank may be another one, and all of it reads well."""
     proxy.set(corrupt_response("GetObject", key="/manifests/", times=2))
     done = wired.agent.command("restore", "--to", str(tmp_path / "to"))
-    assert (tmp_path / "to" / "model_step_2.pt").read_bytes() == wired.saved["model_step_2.pt"]
+    assert (tmp_path / "to" / "model_step_2.pt").read_bytes() == wired.saved["model_step_2.pt", "model_step_2.pt"]
     assert done.stderr == ""
     assert len(proxy.befell()) == 2
 

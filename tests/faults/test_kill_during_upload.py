@@ -144,7 +144,7 @@ def test_a_real_process_sends_no_more_twice_than_was_in_flight(tmp_path: Path, s
     assert status["epoch"] == (2 if life == "another boot" else 1)
     sent = [one for one in proxy.seen("UploadPart") if not one.did]
     assert sorted(one.part or 0 for one in sent) == [1, 2, 3, 4, 5], "what the server had was sent again"
-    assert sum(one.bytes for one in proxy.seen("UploadPart")) - len(wired.saved[name]) <= len(in_flight) * REAL_PART
+    assert sum(one.bytes for one in proxy.seen("UploadPart")) - len(wired.saved[name, name]) <= len(in_flight) * REAL_PART
     assert len(proxy.seen("CreateMultipartUpload")) == 1
     wired.arrived()
 

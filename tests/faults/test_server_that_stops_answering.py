@@ -40,3 +40,14 @@ def test_from_the_start_on(tmp_path: Path, s3: S3, proxy: Proxy) -> None:
     with wired.running() as process:
         wired.durable(process)
     wired.arrived()
+
+
+def test_in_a_restore(tmp_path: Path, s3: S3, proxy: Proxy) -> None:
+    wired = Wired(tmp_path, s3, proxy, read_timeout=PATIENCE)
+    name = wired.save()
+    with wired.running() as process:
+        wired.durable(process)
+    proxy.set(hang("GetObject", key="/data/", times=4), anew=True)
+    wired.agent.command("restore", "--to", str(tmp_path / "to"))
+    assert len(proxy.befell()) == 4
+    assert (tmp_path / "to" / name).read_bytes() == wired.saved[name, name]
