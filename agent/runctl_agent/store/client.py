@@ -58,7 +58,9 @@ def _config(endpoint: str | None, connections: int, attempts: int, secured: bool
         signature_version="s3v4",
         connect_timeout=CONNECT_TIMEOUT,
         read_timeout=READ_TIMEOUT,
-        retries={"total_max_attempts": attempts, "mode": "adaptive"},
+        # Not adaptive: concurrency.py goes slower for a store that has no time, and botocore would hold every request of the
+        # client, status and pointer too, to one in two seconds, so that a storm of 503 was told after half a minute.
+        retries={"total_max_attempts": attempts, "mode": "standard"},
         max_pool_connections=connections,
         request_checksum_calculation="when_required",  # the CRC is computed once, by whoever reads the file
         response_checksum_validation="when_required",  # the restorer checks what it gets against the manifest
