@@ -44,7 +44,7 @@ class Sink:
 
     def __enter__(self) -> Sink:
         self.folder.mkdir(parents=True, exist_ok=True)
-        _make_certificates(self.folder)
+        make_certificates(self.folder)
         self.state.make()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "bench.sink", str(self.folder)], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL
@@ -95,7 +95,7 @@ class Sink:
         return float(sum(server.cpu_times()[:4]))
 
 
-def _make_certificates(folder: Path) -> None:
+def make_certificates(folder: Path) -> None:
     """An authority in ca.pem, and what it says of our address in sink.pem with sink.key: rustls takes no self-signed one."""
     authority, secret = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     issuer, subject = (x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in ("sink authority", "sink"))

@@ -137,7 +137,7 @@ class _Counted:
         self._body = body
         self._count = count
 
-    def read(self, size: int) -> bytes:
-        data = self._body.read(size)
-        self._count(len(data))
-        return data
+    def readinto(self, buffer: memoryview, /) -> int:
+        count = self._body.readinto(buffer)
+        self._count(count)
+        return count

@@ -41,13 +41,13 @@ class _Spoilt:
         self._body = body
         self._at = at
 
-    def read(self, size: int) -> bytes:
-        data, at = bytearray(self._body.read(size)), self._at
-        self._at += len(data)
+    def readinto(self, buffer: memoryview, /) -> int:
+        count, at = self._body.readinto(buffer), self._at
+        self._at += count
         if self._by.left and at <= self._by.place < self._at:
             self._by.left -= 1
-            data[self._by.place - at] ^= 1
-        return bytes(data)
+            buffer[self._by.place - at] ^= 1
+        return count
 
 
 @pytest.fixture

@@ -113,9 +113,10 @@ class Fetcher:
     def _receive(self, file: Incoming, missing: deque[Portion], tally: _Tally) -> None:
         """One request; takes from `missing` what has arrived."""
         first, last = missing[0], missing[-1]
+        room = memoryview(bytearray(CHUNK))
         with self._opened(file.file, first.at, last.at + last.stored - first.at) as body:
             while missing:
-                self._take(file, missing[0], body, tally)
+                self._take(file, missing[0], _Stored(body, missing[0], room), tally)
                 missing.popleft()
 
     def _opened(self, file: ManifestFile, at: int, length: int) -> AbstractContextManager[Body]:
@@ -123,8 +124,7 @@ class Fetcher:
             return nullcontext(io.BytesIO())  # S3 has no empty range
         return self._store.open_range(self._keys.absolute(file.object), at, length)
 
-    def _take(self, file: Incoming, portion: Portion, body: Body, tally: _Tally) -> None:
-        stored = _Stored(body, portion)
+    def _take(self, file: Incoming, portion: Portion, stored: _Stored, tally: _Tally) -> None:
         content = Sum()
         try:
             for data in _content(file.file, portion, stored):
@@ -156,30 +156,39 @@ def _longest(total: int) -> int:
     return min(LONGEST, total // (4 * WIDTH))
 
 
-def _content(file: ManifestFile, portion: Portion, stored: _Stored) -> Iterator[bytes]:
+def _content(file: ManifestFile, portion: Portion, stored: _Stored) -> Iterator[bytes | memoryview]:
+    """Each piece is good until the next one."""
     if file.encoding == ZSTD:
         yield from decoded(stored, portion.size, CHUNK)
-        while stored.read(CHUNK):  # what fills up after the frame
+        while stored.take():  # what fills up after the frame
             pass
     else:
-        yield from iter(lambda: stored.read(CHUNK), b"")
+        while piece := stored.take():
+            yield piece
 
 
 class _Stored:
-    """The stored bytes of one portion, out of a body that goes on after them."""
+    """The stored bytes of one portion, out of a body that goes on after them. `room` is where they arrive."""
 
-    def __init__(self, body: Body, portion: Portion) -> None:
+    def __init__(self, body: Body, portion: Portion, room: memoryview) -> None:
         self._body = body
+        self._room = room
         self._left = portion.stored
         self._wanted = portion.crc
         self._crc = 0
 
-    def read(self, size: int) -> bytes:
-        data = self._body.read(min(size, self._left)) if self._left else b""
-        self._left -= len(data)
+    def take(self) -> memoryview:
+        """The next of them; empty at the end."""
+        count = self._body.readinto(self._room[: self._left]) if self._left else 0
+        piece = self._room[:count]
+        self._left -= count
         if self._wanted is not None:
-            self._crc = crc32(data, self._crc)
-        return data
+            self._crc = crc32(piece, self._crc)
+        return piece
+
+    def read(self, size: int) -> bytes:
+        """The same, for a decoder, which asks for pieces of CHUNK."""
+        return bytes(self.take())
 
     def fault(self) -> str:
         if self._wanted is None or self._crc == self._wanted:

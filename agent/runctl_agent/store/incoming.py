@@ -53,7 +53,7 @@ class Incoming:
     def _hole(self, portion: Portion) -> bool:
         return portion.size > 0 and os.lseek(self._fd, portion.offset, os.SEEK_HOLE) < portion.offset + portion.size
 
-    def write(self, data: bytes, offset: int) -> None:
+    def write(self, data: bytes | memoryview, offset: int) -> None:
         left = memoryview(data)
         while left:
             count = os.pwrite(self._fd, left, offset)

@@ -50,8 +50,11 @@ class Source:
 class Body(Protocol):
     """Bytes of a range as they arrive, in order."""
 
-    def read(self, size: int) -> bytes:
-        """At most `size` of those that are left, none only where none are. Raises StoreUnavailable if they end too early."""
+    def readinto(self, buffer: memoryview, /) -> int:
+        """Put the next of them into `buffer`; how many: 0 only where none are left.
+
+        Raises StoreUnavailable if they end too early.
+        """
 
 
 class ObjectStore(Protocol):

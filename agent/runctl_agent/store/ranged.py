@@ -9,29 +9,37 @@ from runctl_agent.errors import StoreUnavailable
 from .refusals import FOREIGN, Call, translated
 
 
-class Readable(Protocol):
-    def read(self, amt: int, /) -> bytes: ...
+class Stream(Protocol):
+    def readinto(self, buffer: memoryview, /) -> int: ...
 
 
 class RangedBody:
     """`length` bytes of `stream`; whoever opened the stream closes it."""
 
-    def __init__(self, stream: Readable, length: int, call: Call) -> None:
+    def __init__(self, stream: Stream, length: int, call: Call) -> None:
         self._stream = stream
         self._length = length
         self._left = length
         self._call = call
 
-    def read(self, size: int) -> bytes:
-        # One call is one bytes object, which the socket fills: botocore's readinto() would copy it once more.
+    def readinto(self, buffer: memoryview, /) -> int:
+        room = buffer[: self._left]
         try:
-            data = self._stream.read(min(size, self._left))
+            count = self._stream.readinto(room)
         except FOREIGN as error:
             raise translated(error, self._call) from error
-        self._left -= len(data)
-        if not data and min(size, self._left):
+        self._left -= count
+        if not count and room:
             raise short(self._call, f"{self._length - self._left} bytes came instead of {self._length}")
-        return data
+        return count
+
+    def whole(self) -> bytes:
+        """All that is left."""
+        found = bytearray(self._left)
+        with memoryview(found) as room:
+            while self._left:
+                self.readinto(room[len(room) - self._left :])
+        return bytes(found)
 
 
 def short(call: Call, why: str) -> StoreUnavailable:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from email.utils import parsedate_to_datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from botocore.exceptions import ClientError
 
@@ -21,9 +21,10 @@ from .body import body_of
 from .client import CONNECTIONS
 from .client import connect as connect
 from .crc import crc32
+from .downlink import Downlink
 from .lifecycle import Lifecycle
 from .objects import Got, Head, SentPart, Source
-from .ranged import RangedBody, short
+from .ranged import RangedBody, Stream, short
 from .refusals import FOREIGN, Call, translated
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class S3Store:
         self.bucket = bucket
         self._limiter = limiter
         self._client = client or connect(region, connections=connections)
+        self._downlink = Downlink(self._client)
 
     def __enter__(self) -> S3Store:
         return self
@@ -61,6 +63,7 @@ class S3Store:
 
     def close(self) -> None:
         """Close the connections; calls after it open new ones."""
+        self._downlink.close()
         self._client.close()
 
     @property
@@ -126,7 +129,7 @@ class S3Store:
         if length == 0:
             return self._nothing_of(key)
         with self.open_range(key, offset, length) as body:
-            return b"".join(iter(lambda: body.read(length), b""))
+            return body.whole()
 
     @contextmanager
     def open_range(self, key: str, offset: int, length: int) -> Iterator[RangedBody]:
@@ -138,7 +141,7 @@ class S3Store:
         with closing(answer["Body"]) as body:
             if answer["ContentLength"] != length:
                 raise short(call, f"{answer['ContentLength']} bytes came instead of the {length} from byte {offset}")
-            yield RangedBody(body, length, call)
+            yield RangedBody(cast("Stream", body), length, call)
 
     def _nothing_of(self, key: str) -> bytes:
         """S3 has no empty range: only whether the object is there can be asked."""
