@@ -12,7 +12,7 @@ from runctl_simulator.cloud_config import File, parse, write
 from tests.simulator.account import cloud_config
 
 TEXT = b"run: a\n"
-GZIPPED = gzip.compress(TEXT)
+GZIPPED = gzip.compress(TEXT, mtime=0)
 B64 = base64.b64encode(TEXT).decode()
 GZ_B64 = base64.b64encode(GZIPPED).decode()
 
