@@ -93,7 +93,8 @@ def test_a_newer_checkpoint_takes_nothing_of_an_older_one_and_leaves_nothing(
     assert os.listdir(tmp_path) == ["checkpoint-2"]
 
 
-def test_the_real_command_killed_and_given_again(tmp_path: Path, s3: S3) -> None:
+@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGINT])
+def test_the_real_command_killed_and_given_again(tmp_path: Path, s3: S3, by: signal.Signals) -> None:
     size = 5 * 8 * 1024 * 1024
     watched, to = tmp_path / "checkpoints", tmp_path / "to"
     watched.mkdir()
@@ -107,12 +108,13 @@ def test_the_real_command_killed_and_given_again(tmp_path: Path, s3: S3) -> None
         before.hold(lambda request: request.method == "GET" and request.range is not None and request.range[0] >= 3 * 8 << 20)
         process = agent.spawn("restore", "--to", str(to))
         agent.wait_for(lambda status: before.held == 3 and on_disk(to) >= 3 * 8 << 20, process)
-        process.kill()
+        process.send_signal(by)
         process.wait()
         before.cut()
         fetched = len(ranges(before))
         agent.command("restore", "--to", str(to))
         again = ranges(before)[fetched:]
+    assert "Traceback" not in agent.log.read_text()
     assert min(begin for begin, _ in again) == 3 * 8 << 20
     assert sum(length for _, length in again) == whole - (3 * 8 << 20)
     assert os.listdir(to) == ["model_step_7.pt"]

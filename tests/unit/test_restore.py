@@ -343,6 +343,27 @@ def test_what_a_killed_restore_left_is_verified_and_only_the_rest_is_fetched(sto
     assert done.bytes == counted.read == 1500 + 1500 + 10
 
 
+def test_for_another_user_only_what_is_his_is_gone_on_with(store: MemoryStore, tmp_path: Path) -> None:
+    """Killed between the making of a file and its change of hands, root is left with one that would stay root's."""
+    root = os.geteuid() == 0
+    owner = Owner(65534, 65534) if root else Owner(os.getuid(), os.getgid())
+    files = {"a/his.bin": b"h" * 100, "b/roots.bin": b"r" * 100, "roots.bin": b"r" * 100}
+    manifest = committed(store, manifest_of("checkpoint-1", 1, files))
+    os.chown(tmp_path, *owner)
+    folder = left(tmp_path, manifest)
+    for path, body in files.items():
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_bytes(body)
+    for path in (folder, folder / "a", folder / "a" / "his.bin", folder / "b" / "roots.bin"):
+        os.chown(path, *owner)
+    counted = CountsBytes(store)
+    restorer(counted, owner).restore(str(tmp_path))
+    assert content(tmp_path / "checkpoint-1") == files
+    assert counted.read == (200 if root else 0)
+    for path in [tmp_path / "checkpoint-1", *(tmp_path / "checkpoint-1").rglob("*")]:
+        assert (path.stat().st_uid, path.stat().st_gid) == owner
+
+
 def test_a_hole_is_not_taken_for_zeros_that_were_fetched_but_zeros_on_disk_are(store: MemoryStore, tmp_path: Path) -> None:
     manifest = committed(store, manifest_of("last.pt", 1, {"last.pt": bytes(1 << 20)}, kind="file", part=1 << 18))
     with (left(tmp_path, manifest) / "last.pt").open("wb") as half:
