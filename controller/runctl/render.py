@@ -10,8 +10,6 @@ from datetime import UTC, datetime
 from typing import TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, TaskProgressColumn, TimeRemainingColumn, TransferSpeedColumn
-from rich.progress import Progress as RichProgress
 from rich.table import Table
 from rich.text import Text
 
@@ -137,8 +135,16 @@ def arriving_bar() -> Iterator[Progress]:
     if not console.is_terminal:
         yield unheard
         return
-    columns = (BarColumn(), TaskProgressColumn(), DownloadColumn(binary_units=True), TransferSpeedColumn(), TimeRemainingColumn())
-    with RichProgress(*columns, console=console, transient=True, auto_refresh=False) as bar:
+    from rich import progress as bars
+
+    columns = (
+        bars.BarColumn(),
+        bars.TaskProgressColumn(),
+        bars.DownloadColumn(binary_units=True),
+        bars.TransferSpeedColumn(),
+        bars.TimeRemainingColumn(),
+    )
+    with bars.Progress(*columns, console=console, transient=True, auto_refresh=False) as bar:
         task, shown_at = bar.add_task("", total=None), -1
 
         def told(done: int, total: int) -> None:
