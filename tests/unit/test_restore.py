@@ -351,9 +351,9 @@ def test_for_another_user_only_what_is_his_is_gone_on_with(store: MemoryStore, t
     manifest = committed(store, manifest_of("checkpoint-1", 1, files))
     os.chown(tmp_path, *owner)
     folder = left(tmp_path, manifest)
-    for path, body in files.items():
-        (folder / path).parent.mkdir(exist_ok=True)
-        (folder / path).write_bytes(body)
+    for name, body in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(body)
     for path in (folder, folder / "a", folder / "a" / "his.bin", folder / "b" / "roots.bin"):
         os.chown(path, *owner)
     counted = CountsBytes(store)
