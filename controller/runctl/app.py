@@ -28,6 +28,14 @@ def note(text: str) -> None:
     say(text, err=True)
 
 
+def confirm(question: str, otherwise: str) -> bool:
+    """Ask the person at the terminal. Raises UsageError, which names `otherwise`, where there is none."""
+    if not sys.stdin.isatty():
+        raise UsageError("nothing was done", "nobody is at a terminal to be asked", otherwise)
+    note(f"{question} [y/N] ")
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
 def put(plain: Mapping[str, object]) -> None:
     """The one document of `--json`. ASCII, so that what is no Unicode in a name survives."""
     typer.echo(json.dumps(plain))

@@ -115,6 +115,7 @@ def _silent(seen: Machine, want: Want, timeout: float, now: float) -> TimedOutEr
     about = known(seen.run, seen.destination, seen)
     mends = {
         Verb.STOP: f"{seen.id} is left running; a longer --timeout, or at once, losing what is not durable: --now",
+        Verb.PRUNE: f"what keeps its agent from it: runctl status {seen.run}; runctl prune {seen.run}, with a longer --timeout",
         Verb.FLUSH: f"runctl status {seen.run}; runctl flush {seen.run}, with a longer --timeout",
     }
     mend = mends.get(want.verb, f"runctl status {seen.run}")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from runctl_agent.contract.manifest import Manifest
 from runctl_agent.errors import WrongStateError
 from runctl_agent.runtime import Runtime
-from runctl_agent.store.catalog import Catalog, Listing
+from runctl_agent.store.catalog import Catalog, Listing, Ranked
 from runctl_agent.store.fetch import Progress
 from runctl_agent.store.restore import Restored, Restorer
 
@@ -43,9 +44,9 @@ def listing(shelf: Shelf, run: str, runtime: Runtime) -> Listing:
     return Catalog(shelf.store, shelf.keys(run), runtime).listing()
 
 
-def committed(shelf: Shelf, run: str, found: Listing) -> list[Committed]:
+def in_s3(shelf: Shelf, run: str, found: Iterable[Ranked]) -> tuple[Committed, ...]:
     keys = shelf.keys(run)
-    return [Committed(one.manifest, shelf.url_of(keys.data_prefix(one.manifest.epoch, one.manifest.seq))) for one in found.ranked]
+    return tuple(Committed(one.manifest, shelf.url_of(keys.data_prefix(one.manifest.epoch, one.manifest.seq))) for one in found)
 
 
 def pull(shelf: Shelf, run: str, runtime: Runtime, *, destination: str, checkpoint: str, progress: Progress) -> Restored:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import __version__, options
-from .app import guarded, note, put, say
+from .app import confirm, guarded, note, put, say
 from .documents import Checkpoints, Runs
 from .options import Destination, Json, Run, Timeout, seconds
 
@@ -166,14 +166,14 @@ def wait(
 @app.command()
 def checkpoints(run: Run, destination: Destination = "", as_json: Json = False) -> None:
     """What is committed, the newest first."""
-    from .checkpoints import committed, listing
+    from .checkpoints import in_s3, listing
     from .render import checkpoints_table
     from .session import Session
 
     session = Session(destination)
     name, shelf = session.shelf(run)
     found = listing(shelf, name, session.runtime)
-    rows = committed(shelf, name, found)
+    rows = in_s3(shelf, name, found.ranked)
     for key, reason in found.malformed:
         note(f"{key} can't be read: {reason}")
     if as_json:
@@ -206,6 +206,32 @@ def pull(
     for passed in restored.passed_by:
         note(f"passed by {passed.checkpoint}: {passed.reason}")
     put(plain_restored(name, restored)) if as_json else say(restored_text(restored))
+
+
+@app.command()
+def prune(
+    run: Run,
+    destination: Destination = "",
+    dry_run: options.Shown = False,
+    yes: options.Yes = False,
+    timeout: Timeout = options.TIMEOUT,
+    as_json: Json = False,
+) -> None:
+    """Delete what the run's retention lets go: by its agent, or on an ended run from here."""
+    from .render import pruning_text
+    from .session import Session
+
+    limit = seconds("--timeout", timeout)
+    session = Session(destination)
+    command = session.prune(run)
+    found = command.plan()
+    if found.something and not dry_run:
+        note(pruning_text(found))
+        if not yes and not confirm("delete that?", "--yes deletes without asking, --dry-run shows what would go"):
+            note("nothing was deleted")
+            return
+        found = command.carry_out(found, limit)
+    put(found.plain()) if as_json else say(pruning_text(found))
 
 
 @app.command()

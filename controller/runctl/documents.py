@@ -8,6 +8,7 @@ sizes in bytes; a key is never left out. What is not known is null, or empty for
     wait                      Verdict
     checkpoints               Checkpoints
     pull                      Pulled
+    prune                     Pruned; with --dry-run what would go
     any that fails            Failure, and the same in words on stderr; the exit code is the process's own
 """
 
@@ -125,6 +126,28 @@ class Pulled(TypedDict):
     step: int
     bytes: int
     passed_by: list[PassedBy]
+
+
+class KeptData(TypedDict):
+    """`data`: `<epoch>-<seq>`, as in the keys; `named_by`: a checkpoint that names some of it, or is about to."""
+
+    data: str
+    bytes: int
+    named_by: str
+
+
+class Pruned(TypedDict):
+    """`checkpoints` are gone, newest rank first, where `deleted`, else they would go; so `objects` and `bytes` of data.
+
+    `kept`: data of deleted checkpoints that stays.
+    """
+
+    run: str
+    deleted: bool
+    checkpoints: list[Checkpoint]
+    objects: int
+    bytes: int
+    kept: list[KeptData]
 
 
 class Error(TypedDict):

@@ -40,6 +40,9 @@ Timeout = Annotated[str, typer.Option("--timeout", metavar="TIME", help="Such as
 Every = Annotated[str, typer.Option("--every", metavar="TIME", help="How often to look.")]
 Now = Annotated[bool, typer.Option("--now", help="At once: what is not durable yet is lost, and named.")]
 
+Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
+Shown = Annotated[bool, typer.Option("--dry-run", help="Show what would go; nothing is deleted.")]
+
 InstanceType = Annotated[str, typer.Option("--instance-type", metavar="TYPE", help="Such as g5.xlarge.")]
 Ami = Annotated[str, typer.Option("--ami", metavar="ID", help="Default: the newest own image with an agent.")]
 KeyName = Annotated[str, typer.Option("--key-name", metavar="NAME", help="A key pair, to log in by SSH.")]

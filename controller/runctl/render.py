@@ -16,9 +16,11 @@ from rich.text import Text
 from runctl_agent.contract.summary import age, progress, size
 from runctl_agent.store.fetch import Progress, unheard
 from runctl_agent.store.restore import Restored
+from runctl_agent.store.retained import Retained
 
 from .checkpoints import Committed
 from .known import Known
+from .prune import Pruning
 from .shown import shown
 from .sight import heard, safe
 from .verdict import Outcome, Verdict, judge
@@ -109,6 +111,22 @@ def status_text(known: Known, now: float) -> str:
     if known.destination:
         lines.append(f"  in {known.destination}/{known.run}/")
     return "\n".join(lines)
+
+
+def pruning_text(pruning: Pruning) -> str:
+    """What goes, checkpoint by checkpoint, and what stays of it."""
+    what, would = pruning.what, "" if pruning.done else "would be "
+    if not pruning.something:
+        return f"{pruning.run}: nothing to delete" + "".join(f"\n  {line}" for line in _kept(what))
+    count = f"{len(pruning.rows)} checkpoint{'' if len(pruning.rows) == 1 else 's'}"
+    objects = f"{what.objects} object{'' if what.objects == 1 else 's'}"
+    lines = [f"{pruning.run}: {count} {would}deleted, {objects} of data, {size(what.bytes)} {would}freed"]
+    lines += [f"  {row.manifest.checkpoint}, step {row.manifest.step}, {size(row.manifest.size)}" for row in pruning.rows]
+    return "\n".join([*lines, *(f"  {line}" for line in _kept(what))])
+
+
+def _kept(what: Retained) -> list[str]:
+    return [f"{size(kept.bytes)} of {kept.name} stays: {kept.by} names it" for kept in what.kept]
 
 
 def verdict_text(verdict: Verdict, now: float) -> str:

@@ -55,6 +55,13 @@ class Resolver:
         exact = {place: machines for place, machines in found.items() if place[0] == name}
         return self._only(name, exact or found)
 
+    def whole(self, target: Target) -> Target:
+        """With every instance of the run, where an id named one."""
+        if not target.pinned:
+            return target
+        machines = [one for one in self.fleet.of(target.run) if one.destination == target.destination]
+        return Target(target.run, target.destination, tuple(machines))
+
     def shelf(self, target: Target) -> Shelf:
         """Where the run lies. Raises UsageError where that is not known."""
         if self._shelf is not None and self._shelf.url == target.destination:

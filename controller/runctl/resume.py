@@ -54,7 +54,7 @@ class Resume:
         self, target: Target, changes: Changes, tell: Callable[[Begun], None], dry: Callable[[Planned], None] | None = None
     ) -> Begun | None:
         """`dry` gets the request, and nothing is done; else `tell` gets the run once it is launched."""
-        target = self._whole(target)
+        target = self._resolver.whole(target)
         self._require_ended(target)
         shelf = self._resolver.shelf(target)
         spec, standing = self._read(shelf, target.run)
@@ -73,13 +73,6 @@ class Resume:
             lambda: claim.next(standing, launched), wanted, lambda machine: tell(Begun(spec, launched, machine))
         )
         return Begun(spec, launched, machine)
-
-    def _whole(self, target: Target) -> Target:
-        """With every instance of the run, where an id named one."""
-        if not target.pinned:
-            return target
-        machines = [one for one in self._resolver.fleet.of(target.run) if one.destination == target.destination]
-        return Target(target.run, target.destination, tuple(machines))
 
     def _require_ended(self, target: Target) -> None:
         for machine in target.machines:

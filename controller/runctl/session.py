@@ -11,6 +11,7 @@ from .ask import Asker
 from .ec2 import Ec2
 from .launch import Begun, Launch
 from .power import Power
+from .prune import Prune
 from .resolve import Resolver, Target
 from .resume import Resume
 from .shelf import Shelf
@@ -40,6 +41,9 @@ class Session:
 
     def power(self) -> Power:
         return Power(self.ec2, self.resolver, Asker(self.ec2, self.runtime, note), note)
+
+    def prune(self, run: str) -> Prune:
+        return Prune(self.resolver, Asker(self.ec2, self.runtime, note), self.target(run), note)
 
     def launch(self) -> Launch:
         return Launch(self.ec2, self.runtime, note)
