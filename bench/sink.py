@@ -33,6 +33,16 @@ from bench.sink_state import BUCKET, Known, State
 HOST = "127.0.0.1"
 PATIENCE = 30.0
 
+ONE_CIPHER = """openssl_conf = all
+[all]
+ssl_conf = ssl
+[ssl]
+system_default = tls
+[tls]
+Ciphersuites = TLS_AES_128_GCM_SHA256
+"""
+"""For every client the suite that none may lack (RFC 8446, section 9.1): else they would be compared by what they like best."""
+
 
 class Sink:
     """The server as a process; `with Sink(folder) as sink`. Raises RuntimeError if it does not start."""
@@ -46,8 +56,13 @@ class Sink:
         self.folder.mkdir(parents=True, exist_ok=True)
         make_certificates(self.folder)
         self.state.make()
+        settings = self.folder / "openssl.cnf"
+        settings.write_text(ONE_CIPHER)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.sink", str(self.folder)], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL
+            [sys.executable, "-m", "bench.sink", str(self.folder)],
+            stdout=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            env=os.environ | {"OPENSSL_CONF": str(settings)},
         )
         assert self._process.stdout is not None
         port = self._process.stdout.readline().strip()
@@ -126,7 +141,7 @@ def make_certificates(folder: Path) -> None:
 
 def _serve(folder: Path) -> None:
     """Accept for ever; a child for each connection, so that no interpreter lock is shared."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)  # its own order of ciphers: the same one for every client
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "sink.pem", folder / "sink.key")
     state = State(folder / "state")
     signal.signal(signal.SIGCHLD, _reap)
@@ -154,8 +169,7 @@ def _attend(accepted: socket.socket, context: ssl.SSLContext, state: State) -> i
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        with context.wrap_socket(accepted, server_side=True) as secured:
-            Connection(Link(secured), state).run()
+        Connection(Link(accepted, context), state).run()
     except (OSError, EOFError):  # the client is gone, or does not trust us
         return 1
     return 0
