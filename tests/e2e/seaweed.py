@@ -72,7 +72,7 @@ class S3:
         return client
 
     def store(self, bucket: str | None = None, *, region: str = REGION, attempts: int = 3) -> S3Store:
-        return S3Store(bucket or self.bucket, client=self.client(region=region, attempts=attempts))
+        return self._open.enter_context(S3Store(bucket or self.bucket, client=self.client(region=region, attempts=attempts)))
 
     def close(self) -> None:
         self._open.close()

@@ -214,7 +214,7 @@ class TestFailures:
         descriptor = os.open(bench.folder, os.O_RDONLY)
         try:
             with pytest.raises(StoreError) as error:
-                read_piece(descriptor, Span(1, 0, 10), "m.pt")
+                read_piece(descriptor, Span(1, 0, 10), "m.pt", memoryview(bytearray(10)))
         finally:
             os.close(descriptor)
         assert not error.value.permanent

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from blake3 import blake3
@@ -37,19 +37,33 @@ class Piece(NamedTuple):
     frames: tuple[Frame, ...] = ()
 
 
+CHUNK = 1024**2
+"""Bytes that are looked at before the next are read, while they are in the processor's cache."""
+
+
 @standing_back()
 def read_piece(
-    descriptor: int, span: Span, path: str, *, encoding: str = IDENTITY, contents: Sequence[Span] = (), least: int = 0
+    descriptor: int,
+    span: Span,
+    path: str,
+    room: memoryview,
+    *,
+    encoding: str = IDENTITY,
+    contents: Sequence[Span] = (),
+    least: int = 0,
 ) -> Piece:
-    """Read exactly one span, and give its pages back to the page cache's other users.
+    """Read exactly one span into `room`, which is as large, and give its pages back to the page cache's other users.
 
     To compress it, its content parts `contents` are told; what comes out is filled up to `least` bytes.
     `path` only names the file in errors. Raises SourceChanged, StoreError, WrongStateError (compression is not installed).
     """
     if encoding == ZSTD:
-        return _compressed(descriptor, span, path, contents, least)
-    body = read_exactly(descriptor, span, path)
-    return Piece(span, body, (blake3(body).hexdigest(),), crc32(body))
+        return _compressed(descriptor, span, path, room, contents, least)
+    hashed, checksum = blake3(), 0
+    for chunk in _chunks(descriptor, span, path, room):
+        hashed.update(chunk)
+        checksum = crc32(chunk, checksum)
+    return Piece(span, room, (hashed.hexdigest(),), checksum)
 
 
 class Facts(NamedTuple):
@@ -62,25 +76,38 @@ class Facts(NamedTuple):
 @standing_back()
 def read_facts(descriptor: int, contents: Iterable[Span], path: str) -> Facts:
     """Of content parts that follow each other. Raises SourceChanged, StoreError."""
+    room = memoryview(bytearray(CHUNK))
     digests: list[str] = []
     checksum = 0
     for span in contents:
-        read = read_exactly(descriptor, span, path)
-        digests.append(blake3(read).hexdigest())
-        checksum = crc32(read, checksum)
+        hashed = blake3()
+        for chunk in _chunks(descriptor, span, path, room):
+            hashed.update(chunk)
+            checksum = crc32(chunk, checksum)
+        digests.append(hashed.hexdigest())
     return Facts(tuple(digests), checksum)
 
 
-def read_exactly(descriptor: int, span: Span, path: str) -> memoryview:
-    """The bytes of one span; their pages are given back. Raises SourceChanged, StoreError."""
-    body = memoryview(bytearray(span.length))
+def read_exactly(descriptor: int, span: Span, path: str, room: memoryview | None = None) -> memoryview:
+    """The bytes of one span, in `room` or in memory of their own. Raises SourceChanged, StoreError."""
+    body = memoryview(bytearray(span.length)) if room is None else room[: span.length]
+    for _ in _chunks(descriptor, span, path, body):
+        pass
+    return body
+
+
+def _chunks(descriptor: int, span: Span, path: str, room: memoryview) -> Iterator[memoryview]:
+    """Read a span chunk by chunk, one after the other into `room`, from its beginning again where it is full."""
     try:
-        _fill(descriptor, body, span.offset, path)
+        for begin in range(0, span.length, CHUNK):
+            length, at = min(CHUNK, span.length - begin), begin % len(room)
+            chunk = room[at : at + length]
+            _fill(descriptor, chunk, span.offset + begin, path)
+            yield chunk
     finally:
         # A length of 0 would mean "to the end of the file" (posix_fadvise(2)).
         if span.length:
             os.posix_fadvise(descriptor, span.offset, span.length, os.POSIX_FADV_DONTNEED)
-    return body
 
 
 def changed(path: str, why: str) -> SourceChanged:
@@ -95,12 +122,12 @@ def digest_of_parts(digests: Iterable[str]) -> str:
     return f"blake3-parts:{blake3(b''.join(map(bytes.fromhex, listed))).hexdigest()}"
 
 
-def _compressed(descriptor: int, span: Span, path: str, contents: Sequence[Span], least: int) -> Piece:
+def _compressed(descriptor: int, span: Span, path: str, room: memoryview, contents: Sequence[Span], least: int) -> Piece:
     body = bytearray()
     digests: list[str] = []
     frames: list[Frame] = []
     for content in contents:
-        read = read_exactly(descriptor, content, path)
+        read = read_exactly(descriptor, content, path, room)
         digests.append(blake3(read).hexdigest())
         frame = codec.encode(read)
         if content == contents[-1]:

@@ -21,6 +21,7 @@ from .body import body_of
 from .client import CONNECTIONS
 from .client import connect as connect
 from .crc import crc32
+from .direct import Direct
 from .downlink import Downlink
 from .lifecycle import Lifecycle
 from .objects import Got, Head, SentPart, Source
@@ -54,6 +55,7 @@ class S3Store:
         self._limiter = limiter
         self._client = client or connect(region, connections=connections)
         self._downlink = Downlink(self._client)
+        self._direct = Direct(self._client, bucket, limiter)
 
     def __enter__(self) -> S3Store:
         return self
@@ -64,6 +66,7 @@ class S3Store:
     def close(self) -> None:
         """Close the connections; calls after it open new ones."""
         self._downlink.close()
+        self._direct.close()
         self._client.close()
 
     @property
@@ -111,7 +114,11 @@ class S3Store:
         if_absent: bool = False,
         if_match: str | None = None,
     ) -> str:
-        options = _options(crc32(body) if crc is None else crc, if_absent, if_match)
+        crc = crc32(body) if crc is None else crc
+        etag = None if if_match is not None else self._direct.put(key, {}, _put_headers(crc, if_absent), memoryview(body))
+        if etag is not None:
+            return etag
+        options = _options(crc, if_absent, if_match)
         with self._call("PutObject", key, conditional=if_absent or if_match is not None):
             return self._client.put_object(Bucket=self.bucket, Key=key, Body=body_of(body, self._limiter), **options)["ETag"]
 
@@ -170,6 +177,10 @@ class S3Store:
             )["UploadId"]
 
     def put_part(self, key: str, upload_id: str, number: int, body: bytes | memoryview, crc: int) -> str:
+        query, headers = {"partNumber": str(number), "uploadId": upload_id}, {"x-amz-checksum-crc32": _encoded(crc)}
+        etag = self._direct.put(key, query, headers, memoryview(body))
+        if etag is not None:
+            return etag
         with self._call("UploadPart", key):
             return self._client.upload_part(
                 Bucket=self.bucket,
@@ -243,6 +254,10 @@ def _options(crc: int, if_absent: bool, if_match: str | None) -> _PutOptions:
     if if_match is not None:
         options["IfMatch"] = if_match
     return options
+
+
+def _put_headers(crc: int, if_absent: bool) -> dict[str, str]:
+    return {"x-amz-checksum-crc32": _encoded(crc)} | ({"If-None-Match": "*"} if if_absent else {})
 
 
 def _encoded(crc: int) -> str:

@@ -29,6 +29,7 @@ from .piece import Facts, Piece, read_facts, read_piece
 from .plan import Span
 from .progress import PartProgress
 from .reconcile import Reconciler, holds
+from .rooms import Rooms
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +74,11 @@ class Parts:
         self._reconciler = reconciler
         self._least = least
         self._plain: set[tuple[int, str]] = set()
+        self._rooms = Rooms()
+
+    def rest(self) -> None:
+        """Give back the memory that parts were read into."""
+        self._rooms.clear()
 
     def must_stay_plain(self, row: Row, file: Outgoing) -> bool:
         """Whether the key of the compressed object can't be had."""
@@ -87,31 +93,33 @@ class Parts:
     def first(self, row: Row, job: Job, source: Source) -> None:
         """Handle the first part, and look whether the whole is stored already."""
         file = job.file
-        descriptor = source.open(file.path)
-        try:
-            piece = self._read(file, job.span, descriptor)
-            digests = piece.digests if piece is not None else file.equal[job.span.number][1].digests
-            candidates = self._candidates(file, job.span, digests)
-            if candidates:
-                piece = None  # its memory is needed for what is read on; if nothing comes of it, it is read again
-                self._read_on(file, candidates, descriptor)
-        finally:
-            os.close(descriptor)
-        if piece is not None:
-            whole = piece
-            self._guarded(lambda: self._store_piece(row, file, whole))
+        with self._rooms.lend(job.span.length) as room:
+            descriptor = source.open(file.path)
+            try:
+                piece = self._read(file, job.span, descriptor, room)
+                digests = piece.digests if piece is not None else file.equal[job.span.number][1].digests
+                candidates = self._candidates(file, job.span, digests)
+                if candidates:
+                    piece = None  # if nothing comes of it, it is read again
+                    self._read_on(file, candidates, descriptor)
+            finally:
+                os.close(descriptor)
+            if piece is not None:
+                whole = piece
+                self._guarded(lambda: self._store_piece(row, file, whole))
 
     def send(self, row: Row, job: Job, source: Source) -> None:
         """Unless an earlier object has it. Raises StoreError, SourceChanged."""
 
         def once() -> None:
-            descriptor = source.open(job.file.path)
-            try:
-                piece = self._read(job.file, job.span, descriptor)
-            finally:
-                os.close(descriptor)
-            if piece is not None:
-                self._store_piece(row, job.file, piece)
+            with self._rooms.lend(job.span.length) as room:
+                descriptor = source.open(job.file.path)
+                try:
+                    piece = self._read(job.file, job.span, descriptor, room)
+                finally:
+                    os.close(descriptor)
+                if piece is not None:
+                    self._store_piece(row, job.file, piece)
 
         self._guarded(once)
 
@@ -157,14 +165,14 @@ class Parts:
                 return
         file.reference = next((one for one in candidates if self._dedup and self._dedup.stands(one.file)), None)
 
-    def _read(self, file: Outgoing, span: Span, descriptor: int) -> Piece | None:
+    def _read(self, file: Outgoing, span: Span, descriptor: int, room: memoryview) -> Piece | None:
         """None: an earlier object has it, which is noted."""
         contents = file.contents(span)
         dear = file.encoding == ZSTD and file.base is not None  # to compress: what an earlier object has is told before it
         if dear and self._note_equal(file, span, read_facts(descriptor, contents, file.path)):
             return None
         least = 0 if file.is_last(span) else self._least
-        piece = read_piece(descriptor, span, file.path, encoding=file.encoding, contents=contents, least=least)
+        piece = read_piece(descriptor, span, file.path, room, encoding=file.encoding, contents=contents, least=least)
         return None if self._note_equal(file, span, Facts(piece.digests, piece.crc)) else piece
 
     def _note_equal(self, file: Outgoing, span: Span, facts: Facts) -> bool:

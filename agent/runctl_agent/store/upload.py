@@ -92,11 +92,14 @@ class Uploader:
         files = [self._outgoing(row, staged, paths) for staged in row.staged.files]
         known = {progress.path: progress for progress in self._journal.files(row.id)}
         self._pool("prepare", lambda file: self._prepare(row, file, known.get(file.path), source), files)
-        self._store_all(row, files, source)
-        while condemned := self._condemned(row, files):
-            for file in condemned:
-                file.refuse()
-            self._store_all(row, condemned, source)
+        try:
+            self._store_all(row, files, source)
+            while condemned := self._condemned(row, files):
+                for file in condemned:
+                    file.refuse()
+                self._store_all(row, condemned, source)
+        finally:
+            self._parts.rest()
         source.verify()
         return tuple(file.manifest_file(self._keys) for file in files)
 
