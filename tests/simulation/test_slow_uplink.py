@@ -97,14 +97,14 @@ class Rewriting:
 
 @pytest.mark.parametrize("save", [in_place, by_rename, cut_first, removed_first])
 def test_version_after_version_is_committed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, save: Callable[[Disk, bytes], None]
+    disk: Path, monkeypatch: pytest.MonkeyPatch, save: Callable[[Disk, bytes], None]
 ) -> None:
     monkeypatch.setattr(hold, "reflink", lambda *_: None)  # the harder way: links and copies
     monkeypatch.setattr(plan, "MIB", 1)
     monkeypatch.setattr(plan, "SMALLEST_PART", PART)
     scheduler = Scheduler(5)
     store, history = SlowStore(scheduler, SIZE / TAKES), History()
-    machine = Machine(0, tmp_path, scheduler, store, history, Faults(0.0, 0.0))
+    machine = Machine(0, disk, scheduler, store, history, Faults(0.0, 0.0))
     promises = Promises(store, machine.keys, history)  # at every step: what is committed is one version, byte by byte
     scheduler.on_step = promises.at_every_step
     trainer = Rewriting(machine.disk, save)
