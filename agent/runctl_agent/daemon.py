@@ -15,7 +15,7 @@ from types import FrameType
 
 from filelock import FileLock, Timeout
 
-from . import logs, notify
+from . import lean, logs, notify
 from .contract.spec import Spec
 from .disk.lease import ignore_lease_breaks
 from .errors import ImdsUnavailable, RunctlError, StoreError, WrongStateError
@@ -156,6 +156,7 @@ def main() -> None:
     parser.add_argument("--state-dir", required=True)
     arguments = parser.parse_args()
     logs.begin()
+    lean.one_arena()
     try:
         again = run(arguments.config, arguments.state_dir)
     except RunctlError as error:

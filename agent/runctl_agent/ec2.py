@@ -6,12 +6,12 @@ Sources: CreateTags, DescribeTags and DescribeInstances (Amazon EC2 API Referenc
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from boto3.session import Session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 
+from . import aws
 from .contract.tags import PHASE
 from .errors import TagError, TagsFull, TagsRefused, TagsThrottled, TagsUnavailable
 from .records import Instance
@@ -41,7 +41,7 @@ CREDENTIALS = frozenset(
 
 
 class Ec2Tags:
-    """A `TagPort` by boto3. `imds_tags` answers None where the instance does not have its tags in IMDS."""
+    """A `TagPort` by botocore. `imds_tags` answers None where the instance does not have its tags in IMDS."""
 
     def __init__(self, instance: Instance, imds_tags: Callable[[], Mapping[str, str] | None]) -> None:
         self._instance = instance
@@ -97,7 +97,7 @@ class Ec2Tags:
                 retries={"total_max_attempts": 1, "mode": "standard"},
                 max_pool_connections=1,
             )
-            self._made = Session(region_name=self._instance.region).client("ec2", config=config)
+            self._made = cast("EC2Client", aws.client("ec2", self._instance.region, config=config))
         return self._made
 
     def _translated(self, action: str, error: BotoCoreError | ClientError) -> TagError:

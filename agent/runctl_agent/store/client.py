@@ -10,7 +10,8 @@ from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Literal, cast
 
 from botocore.config import Config
-from botocore.session import get_session
+
+from runctl_agent import aws
 
 from .refusals import FOREIGN, Call, translated
 
@@ -71,8 +72,7 @@ def _config(endpoint: str | None, connections: int, attempts: int, secured: bool
 
 
 def _by_botocore(service: Literal["s3"], region_name: str | None, endpoint_url: str | None, config: Config) -> S3Client:
-    made = get_session().create_client(service, region_name, endpoint_url=endpoint_url, config=config)
-    return cast("S3Client", made)
+    return cast("S3Client", aws.client(service, region_name, endpoint=endpoint_url, config=config))
 
 
 def _expect_nothing(params: MutableMapping[str, MutableMapping[str, str]], **_: object) -> None:
