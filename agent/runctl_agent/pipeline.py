@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
+from . import lean
 from .attend import Attendant
 from .contract.keys import Keys
 from .contract.spec import Spec
@@ -21,29 +23,24 @@ from .contract.status import State
 from .disk.lock import Locks
 from .disk.stage import Stager
 from .errors import RunctlError
-from .life.conductor import Conductor, published
+from .life.conductor import Conductor
 from .life.quarantine import Quarantine
 from .life.wants import Flushing
 from .pruning import Wish
 from .publish import Publisher, TagPort
+from .reaching import Reaching
 from .report import Facts, Report
 from .runtime import Runtime, Task
 from .sender import Sender
 from .stages import gatherer_of, sender_of
-from .store.backoff import backoff
 from .store.commit import Committer
 from .store.journal import Journal
 from .surroundings import Reached, Surroundings
+from .telling import TELL, Telling
 from .training.evidence import Verdict
 from .training.state import refusal
 
 log = logging.getLogger(__name__)
-
-TICK = 0.25
-"""Seconds between looks at the trainer and its markers."""
-
-TELL = 1.0
-"""Seconds between reports while the verdict stays the same."""
 
 
 class Pipeline:
@@ -83,8 +80,7 @@ class Pipeline:
         )
         self.publisher = self._publisher(None, None)
         self.sender: Sender | None = None
-        self.unreached: RunctlError | None = None
-        self._attempts, self._retry_at = 0, 0.0  # while nothing is reached
+        self._reaching = Reaching(runtime, around, keys, self.stopping)
         self._untold: RunctlError | None = None
         self._state: State | None = None
         self._ready = False
@@ -128,8 +124,8 @@ class Pipeline:
         self._watcher.start()
 
     def _attend(self) -> None:
-        told, before = self._runtime.monotonic() - TELL, self.attendant.process
-        last: object = None
+        telling, before = Telling(self._runtime.monotonic()), self.attendant.process
+        rested = False
         while not self.stopping.is_set():
             self._recovered()
             verdict = self._look_at_training()
@@ -138,11 +134,27 @@ class Pipeline:
                 self._filled.set()  # its epoch is taken at once, before its first checkpoint
                 before = self.attendant.process
             self.conductor.turn(self.attendant)
-            news = (verdict.outcome, self.sender.commits if self.sender is not None else 0, self.conductor.conduct())
-            if news != last or self._runtime.monotonic() - told >= TELL:
+            resting = self._rests()
+            if telling.due(self._runtime.monotonic(), self._news(verdict), resting=resting and rested):
                 self.tell()
-                told, last = self._runtime.monotonic(), news
-            self.stopping.wait(TICK)
+            if resting and not rested:
+                lean.give_back()
+            rested = resting
+            ending = verdict.ended and not self.report.life.terminal
+            self.stopping.wait(telling.pause(self._runtime.monotonic(), ending=ending))
+
+    def _news(self, verdict: Verdict) -> object:
+        """What is told at once when it changes."""
+        sender = self.sender
+        sent = (sender.commits, sender.epoch, sender.last_error) if sender is not None else None
+        return verdict.outcome, sent, self.conductor.conduct(), self.report.instance, verdict.ended and self.gatherer.quiet
+
+    def _rests(self) -> bool:
+        """Whether nothing goes on, as far as was told last."""
+        sender, state = self.sender, self._state
+        if sender is None or sender.busy or state is None or state.pending_checkpoints:
+            return False
+        return self.gatherer.quiet
 
     def _recovered(self) -> None:
         """Ready once everything on disk was read; until then the phase stays `starting`."""
@@ -177,7 +189,7 @@ class Pipeline:
 
     def _facts(self) -> Facts:
         sender, gatherer = self.sender, self.gatherer
-        unreached = self.unreached
+        unreached = self._reaching.error
         conduct = self.conductor.conduct()
         troubles = [*gatherer.problems(), *conduct.problems]
         if conduct.trouble is not None:
@@ -198,8 +210,8 @@ class Pipeline:
             incomplete=sender.incomplete if sender is not None else "",
             last_error=str(unreached) if unreached is not None else sender.last_error if sender is not None else "",
             conduct=conduct,
-            failures=sender.failures if sender is not None else self._attempts,
-            retry_at=sender.retry_at if sender is not None else self._retry_at or None,
+            failures=sender.failures if sender is not None else self._reaching.failures,
+            retry_at=sender.retry_at if sender is not None else self._reaching.retry_at,
             problems=(
                 *troubles,
                 *self._watcher.problems(),
@@ -211,8 +223,8 @@ class Pipeline:
 
     def _refused(self) -> str:
         """What someone has to mend: S3, EC2 or a directory refuses the agent."""
-        if self.unreached is not None:
-            return refusal(self.unreached)
+        if self._reaching.error is not None:
+            return refusal(self._reaching.error)
         if self.sender is not None and self.sender.refused:
             return self.sender.refused
         if self.sender is not None and self.sender.pruning is not None and self.sender.pruning.refused:
@@ -223,7 +235,7 @@ class Pipeline:
         return refusal(denied[0]) if denied else self.gatherer.refused
 
     def _send(self) -> None:
-        found = self._reach()
+        found = self._reaching.run()
         if found is None:
             return
         reached, elsewhere = found
@@ -260,25 +272,6 @@ class Pipeline:
             return False
         return not self._journal.behind().checkpoints and not sender.busy
 
-    def _reach(self) -> tuple[Reached, State | None] | None:
-        """Keep trying until the network answers; with what the run last published, before this agent does. None: told to stop."""
-        while not self.stopping.is_set():
-            try:
-                reached = self._around.reach()
-                elsewhere = reached.store.get(self.keys.status)
-            except RunctlError as error:
-                self._attempts += 1
-                if str(error) != str(self.unreached):
-                    log.warning("%s", error.full)
-                self.unreached = error
-                pause = backoff(self._attempts, self._runtime.random())
-                self._retry_at = self._runtime.now() + pause
-                self.stopping.wait(pause)
-            else:
-                self.unreached, self._attempts, self._retry_at = None, 0, 0.0
-                return reached, published(elsewhere)
-        return None
-
     def _publisher(self, tags: TagPort | None, status: Callable[[bytes], None] | None, instance: str = "") -> Publisher:
         return Publisher(
             self._runtime,
@@ -303,5 +296,6 @@ class Pipeline:
         self.publisher = self._publisher(reached.tags, put_status, reached.name)
         before.stop()
         if self._state is not None:
-            self.publisher.update(self._state)
+            own = reached.instance.id if reached.instance is not None else ""
+            self.publisher.update(replace(self._state, instance=own))  # it was put together before that was known
         self._tasks.append(self._runtime.spawn("publish", self.publisher.run))

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from botocore.awsrequest import AWSRequest, AWSResponse
+from botocore.compat import HTTPHeaders
 from botocore.session import Session, get_session
 
 from runctl_agent import aws
@@ -54,7 +55,7 @@ def sent(client: Any, call: str, arguments: dict[str, Any]) -> tuple[object, ...
 
     def answer(request: AWSRequest, **_: object) -> AWSResponse:
         seen.append(request)
-        return AWSResponse(request.url, 200, {}, Raw())
+        return AWSResponse(str(request.url), 200, HTTPHeaders(), Raw())
 
     client.meta.events.register("before-send", answer)
     found = getattr(client, call)(**arguments)
