@@ -6,16 +6,18 @@ The first argument says what it leaves: `nice`, `io`, or `all`; the others are t
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
 from unittest.mock import patch
 
-from runctl_agent import daemon
+from runctl_agent import daemon, priority
 
-LEFT = {
-    "nice": ("os.setpriority", lambda *_: None),
-    "io": ("runctl_agent.priority._IOPRIO_SET", {}),
-    "all": ("runctl_agent.runtime.yield_to_others", lambda: None),
-}
+NICE: Mapping[str, object] = {"_may_come_back": lambda: False}
+IO: Mapping[str, object] = {"_IOPRIO_SET": {}}
+LEFT = {"nice": NICE, "io": IO, "all": {**NICE, **IO}}
 
 if __name__ == "__main__":
-    with patch(*LEFT[sys.argv.pop(1)]):
+    with ExitStack() as patches:
+        for name, value in LEFT[sys.argv.pop(1)].items():
+            patches.enter_context(patch.object(priority, name, value))
         daemon.main()
