@@ -90,6 +90,7 @@ def test_on_a_real_wire(tmp_path: Path, s3: S3, proxy: Proxy) -> None:
     wired.save(2, size=1000)
     with wired.running() as process:
         wired.durable(process)
+        proxy.until(2 * len(sent))
     assert len(proxy.befell()) == 2 * len(sent)
     assert {one.status for one in proxy.befell()} == {400}
     wired.arrived()

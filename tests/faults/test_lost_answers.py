@@ -20,6 +20,7 @@ def test_to_every_write(tmp_path: Path, s3: S3, proxy: Proxy) -> None:
     wired.save(2, size=1000)
     with wired.running() as process:
         status = wired.durable(process)
+        proxy.until(len(lost))
     assert status["epoch"] == 1
     assert len(proxy.befell()) == len(lost)
     assert {one.status for one in proxy.befell()} == {200}

@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runctl_agent.errors import StoreRefused
-from runctl_agent.store.plan import LARGEST_OBJECT, LARGEST_PART, MIB, MOST_PARTS, SMALLEST_PART, Span, cut, part_size, parts
+from runctl_agent.store.plan import GIB, LARGEST_OBJECT, LARGEST_PART, MIB, MOST_PARTS, SMALLEST_PART, Span, cut, part_size, parts
+
+TIB = 1024 * GIB
 
 sizes = st.one_of(
     st.integers(0, 64 * MIB),
@@ -50,6 +52,32 @@ def test_a_file_of_one_part(size: int) -> None:
 
 def test_one_byte_more_is_two_parts() -> None:
     assert parts(SMALLEST_PART + 1) == [Span(1, 0, SMALLEST_PART), Span(2, SMALLEST_PART, 1)]
+
+
+@pytest.mark.parametrize(
+    ("size", "count", "length"),
+    [
+        (1, 1, SMALLEST_PART),
+        (5 * GIB, 640, SMALLEST_PART),
+        (5 * GIB + 1, 641, SMALLEST_PART),
+        (MOST_PARTS * SMALLEST_PART, MOST_PARTS, SMALLEST_PART),
+        (MOST_PARTS * SMALLEST_PART + 1, 8889, SMALLEST_PART + MIB),
+        (TIB, 9987, 105 * MIB),
+        (5 * TIB, 9987, 525 * MIB),
+        (LARGEST_OBJECT - 1, MOST_PARTS, LARGEST_PART),
+        (LARGEST_OBJECT, MOST_PARTS, LARGEST_PART),
+    ],
+)
+def test_from_a_byte_to_the_largest_object(size: int, count: int, length: int) -> None:
+    spans = parts(size)
+    assert (len(spans), part_size(size)) == (count, length)
+    assert sum(span.length for span in spans) == size
+    assert [span.number for span in spans] == list(range(1, count + 1))
+
+
+@given(sizes, sizes)
+def test_a_larger_file_never_has_smaller_parts(one: int, other: int) -> None:
+    assert part_size(min(one, other)) <= part_size(max(one, other))
 
 
 def test_the_largest_object_has_ten_thousand_parts_of_five_gibibytes() -> None:
