@@ -50,6 +50,8 @@ RESET = Answer(-1)
 """The connection is reset in the middle of the body."""
 LOST = Answer(-2)
 """The whole body arrives, and no answer goes out."""
+GARBAGE = Answer(-3)
+"""What comes back is no HTTP."""
 LAST = Answer(200, headers={"ETag": '"etag"', "Connection": "close"})
 
 
@@ -89,6 +91,8 @@ def scripted(*answers: Answer, tls: Path | None = None) -> Iterator[Script]:
             headers = {name.lower(): value for name, value in self.headers.items()}
             script.puts.append(Put(self.path, headers.get("user-agent") == AGENT, body, headers))
             script.connections.add(self.client_address)
+            if answer is GARBAGE:
+                self.wfile.write(b"+OK ready\r\n\r\n")
             if answer.status < 0:
                 self._break(reset=answer is RESET)
                 return
@@ -191,6 +195,15 @@ def test_a_connection_is_used_again() -> None:
         assert len(script.connections) == 1
 
 
+def test_an_answer_with_a_body_leaves_the_connection_as_it_should_be() -> None:
+    talking = Answer(200, b"x" * 20_000, headers={"ETag": '"etag"'})
+    with scripted(talking) as script, opened(script) as store:
+        for number in (1, 2, 3):
+            part(store, number)
+        assert script.ways == ["direct"] * 3
+        assert len(script.connections) == 1
+
+
 def test_a_connection_that_the_server_closes_is_replaced() -> None:
     with scripted(LAST, GOOD, LAST, GOOD) as script, opened(script) as store:
         for number in (1, 2, 3, 4):
@@ -227,6 +240,7 @@ def test_a_refusal_is_said_as_botocore_has_it(status: int, code: str, kind: type
     [
         RESET,
         LOST,
+        GARBAGE,
         Answer(503, s3_error("SlowDown", "slow down")),
         Answer(500),
         Answer(502, b"<html>a proxy</html>"),
@@ -234,7 +248,7 @@ def test_a_refusal_is_said_as_botocore_has_it(status: int, code: str, kind: type
         Answer(200),
         Answer(307, headers={"Location": "http://127.0.0.1:9/"}),
     ],
-    ids=["reset", "lost answer", "SlowDown", "500", "no S3", "BadDigest", "no etag", "redirect"],
+    ids=["reset", "lost answer", "no HTTP", "SlowDown", "500", "no S3", "BadDigest", "no etag", "redirect"],
 )
 def test_what_fails_once_is_sent_again_from_its_first_byte(fault: Answer) -> None:
     with scripted(fault, GOOD) as script, opened(script) as store:
@@ -243,7 +257,7 @@ def test_what_fails_once_is_sent_again_from_its_first_byte(fault: Answer) -> Non
         assert script.puts[1].body == BODY
 
 
-@pytest.mark.parametrize("fault", [RESET, LOST], ids=["reset", "lost answer"])
+@pytest.mark.parametrize("fault", [RESET, LOST, GARBAGE], ids=["reset", "lost answer", "no HTTP"])
 def test_what_fails_again_is_unavailable(fault: Answer) -> None:
     with scripted(fault) as script, opened(script) as store, pytest.raises(StoreUnavailable):
         part(store)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator, Mapping
-from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -24,7 +23,7 @@ from .bandwidth import Limiter
 from .body import PIECE
 from .client import CONNECT_TIMEOUT, READ_TIMEOUT
 from .refusals import FOREIGN
-from .wire import Server, Wire
+from .wire import OK, Server, Wire
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -81,7 +80,7 @@ class Direct:
             return None
         try:
             etag = self._send(way, key, query, headers, body.cast("B"))
-        except (*FOREIGN, HTTPException):
+        except FOREIGN:
             etag = None
         if etag is None:
             self._failures += 1
@@ -100,7 +99,7 @@ class Direct:
         request.context["client_config"] = self._config  # says whether the body is signed
         way.signer.get_auth_instance(way.service, way.region, "s3v4").add_auth(request)
         answer = way.wire.put(url[url.index("/", len("https://")) :], dict(request.headers.items()), self._pieces(body))
-        return answer.headers.get("etag") if answer.status == 200 else None
+        return answer.headers.get("etag") if answer.status == OK else None
 
     def _pieces(self, body: memoryview) -> Iterator[memoryview]:
         if self._limiter is None:

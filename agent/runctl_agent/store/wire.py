@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import http.client
 import select
 import socket
 import ssl
 from collections import deque
 from collections.abc import Iterable, Mapping
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
+OK = 200
+END = b"\r\n\r\n"
+LONGEST = 65536
+"""Bytes of an answer's head."""
+RECEIVED = 8192
 CLOSED = select.POLLIN | select.POLLHUP | select.POLLERR
 
 
@@ -27,14 +31,14 @@ class Server:
 
 
 class Answer(NamedTuple):
-    """`headers` by their names in lower case. The body is read and left out: who needs it asks by botocore."""
+    """`headers` by their names in lower case. The body is left out: who needs it asks by botocore."""
 
     status: int
     headers: Mapping[str, str]
 
 
 class Wire:
-    """Used from several tasks. Everything raises OSError or http.client.HTTPException; a connection that did is closed."""
+    """Used from several tasks. Everything raises OSError, or ValueError at what is no HTTP; a connection that did is closed."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -95,9 +99,21 @@ def _ended(idle: socket.socket) -> bool:
 
 
 def _answer(connection: socket.socket) -> tuple[Answer, bool]:
-    """The answer, and whether another request may follow on this connection."""
-    with closing(http.client.HTTPResponse(connection, method="PUT")) as response:
-        response.begin()
-        response.read()
-        headers = {name.lower(): value for name, value in response.getheaders()}
-        return Answer(response.status, headers), not response.will_close
+    """The answer, and whether another request may follow on this connection. Raises OSError where there is none."""
+    head = b""
+    while (end := head.find(END)) < 0:
+        piece = connection.recv(RECEIVED)
+        if not piece or len(head) > LONGEST:
+            raise ConnectionAbortedError("no answer of HTTP came")
+        head += piece
+    first, *lines = head[:end].decode("latin-1").split("\r\n")
+    version, _, status = first.partition(" ")
+    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    answer = Answer(int(status[:3]), headers)
+    left = int(headers.get("content-length", -1)) - (len(head) - end - len(END))
+    again = answer.status == OK and version == "HTTP/1.1" and left >= 0 and headers.get("connection", "").lower() != "close"
+    while again and left:
+        piece = connection.recv(min(left, RECEIVED))
+        again = bool(piece)
+        left -= len(piece)
+    return answer, again
