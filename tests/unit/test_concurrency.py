@@ -47,7 +47,7 @@ def test_it_stays_between_one_and_all(most: int, events: list[float | None]) -> 
 
 def test_never_more_than_the_limit_are_under_way() -> None:
     runtime = ThreadRuntime()
-    concurrency = Concurrency(runtime, 8)
+    concurrency = Concurrency(runtime, 8, 1000)
     concurrency.refused()
     active, most, lock = [0], [0], runtime.lock()
 
@@ -62,6 +62,25 @@ def test_never_more_than_the_limit_are_under_way() -> None:
 
     run_pool(runtime, "test", 8, work, range(500))
     assert (active[0], most[0]) == (0, min(most[0], 4))
+
+
+def test_large_ones_wait_for_the_room_and_the_largest_goes_alone() -> None:
+    runtime = ThreadRuntime()
+    concurrency = Concurrency(runtime, 8, 100)
+    held, most, lock = [0], [0], runtime.lock()
+
+    def work(size: int) -> None:
+        with concurrency.slot(size):
+            with lock:
+                held[0] += size
+                most[0] = max(most[0], held[0])
+                assert held[0] <= 100 or held[0] == size
+            runtime.sleep(0)
+            with lock:
+                held[0] -= size
+
+    run_pool(runtime, "test", 8, work, [30, 60, 150, 10, 99, 100] * 50)
+    assert (held[0], most[0]) == (0, 150)
 
 
 def test_a_store_that_asks_for_it_gets_fewer_and_everything_arrives(tmp_path: Path) -> None:

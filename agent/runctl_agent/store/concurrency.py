@@ -39,10 +39,13 @@ class Aimd:
 
 
 class Concurrency:
-    """Shared by all transfers; used from several tasks."""
+    """Shared by all transfers; used from several tasks. `room`: bytes that all of them together may hold, or one of them
+    alone more."""
 
-    def __init__(self, runtime: Runtime, most: int) -> None:
+    def __init__(self, runtime: Runtime, most: int, room: int) -> None:
         self._runtime = runtime
+        self._room = room
+        self._held = 0
         self._aimd = Aimd(most)
         self._lock = runtime.lock()
         self._freed = runtime.event()
@@ -53,14 +56,14 @@ class Concurrency:
         return self._aimd.limit
 
     @contextmanager
-    def slot(self) -> Iterator[None]:
-        """Wait for a place among those that are under way."""
-        while not self._enter():
+    def slot(self, size: int = 0) -> Iterator[None]:
+        """Wait for a place among those that are under way, and for the room that `size` bytes take."""
+        while not self._enter(size):
             self._freed.wait()
         try:
             yield
         finally:
-            self._leave()
+            self._leave(size)
 
     def went_well(self) -> None:
         with self._lock:
@@ -70,15 +73,18 @@ class Concurrency:
         with self._lock:
             self._aimd.refused(self._runtime.monotonic())
 
-    def _enter(self) -> bool:
+    def _enter(self, size: int) -> bool:
         with self._lock:
-            if self._active < self._aimd.limit:
+            fits = self._active < self._aimd.limit and self._held + size <= self._room
+            if fits or not self._active:
                 self._active += 1
+                self._held += size
                 return True
             self._freed.clear()  # while the lock is held: nobody has left since the look
             return False
 
-    def _leave(self) -> None:
+    def _leave(self, size: int) -> None:
         with self._lock:
             self._active -= 1
+            self._held -= size
             self._freed.set()

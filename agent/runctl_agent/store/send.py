@@ -121,7 +121,7 @@ class Parts:
                 if piece is not None:
                     self._store_piece(row, job.file, piece)
 
-        self._guarded(once)
+        self._guarded(once, job.span.length)
 
     def copy(self, row: Row, job: Job, source: Source) -> None:
         """What an earlier object has, inside S3; what can't be copied is sent."""
@@ -134,11 +134,14 @@ class Parts:
             file.base = None
             self.send(row, job, source)
 
-    def _guarded(self, work: Callable[[], None]) -> None:
-        """A few times, each in its turn: what did not arrive as it was sent, and what the store had no time for."""
+    def _guarded(self, work: Callable[[], None], size: int = 0) -> None:
+        """A few times, each in its turn: what did not arrive as it was sent, and what the store had no time for.
+
+        `size`: bytes of memory that it takes.
+        """
         for attempt in range(1, TRIES + 1):
             try:
-                with self._concurrency.slot():
+                with self._concurrency.slot(size):
                     work()
             except (BadChecksum, SlowDown) as error:
                 if isinstance(error, SlowDown):

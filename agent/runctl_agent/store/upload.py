@@ -46,7 +46,7 @@ PACKED = ".zst"
 """The end of a compressed object's key."""
 
 WIDTH = 4
-"""Parts in flight; WIDTH times the part size is the most that is held in memory."""
+"""Parts in flight, of the smallest size; of larger ones as many as need no more memory, or one."""
 
 
 class Uploader:
@@ -79,7 +79,7 @@ class Uploader:
         self._dedup = dedup if pins is not None else None
         self._pins = pins
         self._reconciler = Reconciler(store, journal)
-        self.concurrency = Concurrency(runtime, width)
+        self.concurrency = Concurrency(runtime, width, width * plan.SMALLEST_PART)
         self._parts = Parts(store, journal, runtime, self.concurrency, self._dedup, self._reconciler, least)
         self._completer = Completer(store, journal)
 
