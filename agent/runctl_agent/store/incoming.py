@@ -11,7 +11,8 @@ from runctl_agent.errors import BadChecksum
 from .check import Portion, Sum, portions, whole_fault
 from .folder import Owner, open_file
 
-CHUNK = 1024 * 1024
+CHUNK = 256 * 1024
+"""Bytes that a task holds at a time: they stay in the processor's cache from the socket to the hash and the disk."""
 
 
 class Incoming:
