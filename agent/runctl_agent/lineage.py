@@ -73,6 +73,10 @@ class Lineage:
         epoch = self._committer.take_epoch(self._boot_id)
         latest = self._committer.seal(epoch.epoch)
         behind = latest.rank.epoch if latest.rank is not None else 0
+        before = self._journal.epoch()
+        if before is not None:
+            # What lies on this disk is no younger than the epoch that it was written beside, whoever has committed since.
+            behind = min(behind, before.epoch)
         held = HeldEpoch(epoch.epoch, epoch.nonce, behind, self._runtime.now())
         self._journal.put("instance", self._instance)
         self._journal.put("boot_id", self._boot_id)
