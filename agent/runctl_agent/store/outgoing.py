@@ -26,7 +26,7 @@ class Outgoing:
 
     `parts` is what the store has of it, by number; `done`: the store has the object, proven. `base`: what it is a successor
     of; `equal`: its parts that `base` has, read and not sent. `reference`: the whole is stored already, unless that was
-    `refused`.
+    `refused`. `claimed`: somebody is completing it.
     """
 
     staged: StagedFile
@@ -43,6 +43,7 @@ class Outgoing:
     equal: dict[int, tuple[Equal, Facts]] = field(default_factory=dict)
     reference: Known | None = None
     refused: bool = False
+    claimed: bool = False
 
     @property
     def path(self) -> str:
@@ -90,6 +91,13 @@ class Outgoing:
         if self.stands:
             return []
         return [span for span in self.spans() if span.number in self.equal and span.number not in self.parts]
+
+    def claim_completion(self) -> bool:
+        """Whether the store has every part, and nobody else was told so before."""
+        with self.lock:
+            claimed = not (self.claimed or self.stands or self.single) and len(self.parts) == len(self.spans())
+            self.claimed = self.claimed or claimed
+        return claimed
 
     def refuse(self) -> None:
         """It has to be stored anew, out of nothing but what is on disk."""

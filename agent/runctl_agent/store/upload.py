@@ -158,10 +158,16 @@ class Uploader:
         first = [Job(file, file.spans()[0]) for file in files if self._parts.may_be_whole(file)]
         self._pool("first", lambda job: self._parts.first(row, job, source), first)
         missing = [Job(file, span) for file in files for span in file.missing()]
-        self._pool("send", lambda job: self._parts.send(row, job, source), missing)
+        self._pool("send", lambda job: self._send(row, job, source), missing)
         equal = [Job(file, span) for file in files for span in file.to_copy()]
         self._pool("copy", lambda job: self._parts.copy(row, job, source), equal)
         self._pool("complete", lambda file: self._completer.complete(row, file), [file for file in files if not file.stands])
+
+    def _send(self, row: Row, job: Job, source: Source) -> None:
+        """A part; by whom the last one of a file is sent, the file is completed, while other files are still being sent."""
+        self._parts.send(row, job, source)
+        if job.file.claim_completion():
+            self._completer.complete(row, job.file)
 
     def _condemned(self, row: Row, files: Sequence[Outgoing]) -> list[Outgoing]:
         """Pin what is referenced; returns what has to be stored anew all the same."""
