@@ -5,10 +5,13 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from runctl_agent.contract.gc import Gc, decode_gc, encode_gc
+from runctl_agent.contract.keys import Keys, snapshot
 from runctl_simulator.cloud import Cloud
 from tests.controller.between import between
 from tests.controller.stage import Stage, ended
@@ -117,3 +120,29 @@ def test_two_resumes_at_once_launch_one_instance(stage: Stage) -> None:
         said = "".join(process.communicate()[1] for process in (one, two))
     assert codes == [0, 6], said
     assert len(stage.instances()) == 2
+
+
+def test_a_living_agent_prunes_when_it_is_asked(stage: Stage) -> None:
+    """What is condemned and still there, as after a kill, goes; nothing else."""
+    save = "os.makedirs('checkpoints', exist_ok=True)\npickle.dump(0, open('checkpoints/model-1.pkl', 'wb'))"
+    (stage.folder / "train.py").write_text(f"import os, pickle, time\n{save}\ntime.sleep(600)\n")
+    (stage.folder / "spec.yaml").write_text("retention: {keep_last: 1}\n")
+    stage.launch("--config", "spec.yaml")
+    keys = Keys(stage.s3.prefix, stage.run)
+    end = time.monotonic() + 120
+    while not any(key.startswith(f"{stage.run}/manifests/") for key in stage.objects()):
+        assert time.monotonic() < end, stage.objects()
+        time.sleep(0.2)
+    with stage.s3.store() as store:
+        got = store.get(keys.gc)
+        assert got is not None, "it entered before it sent"
+        gc = decode_gc(got.body)
+        assert isinstance(gc, Gc)
+        name = snapshot(gc.fence, 900)
+        store.put(keys.data(gc.fence, 900, "old", "x"), b"left behind")
+        store.put(keys.gc, encode_gc(replace(gc, condemned=gc.condemning([name]), left=gc.left | {name})))
+    told = stage.json("prune", stage.run, "--yes")
+    assert (told["deleted"], told["objects"], told["bytes"]) == (True, 1, 11)
+    assert keys.relative(keys.data(gc.fence, 900, "old", "x")) not in [key.partition("/")[2] for key in stage.objects()]
+    assert len(stage.json("checkpoints", stage.run)["checkpoints"]) == 1
+    assert stage.document("epoch.json")["epoch"] == gc.fence, "it is the agent that did it"
