@@ -10,10 +10,13 @@ from .bandwidth import Limiter
 
 PIECE = 16 * 1024
 """Bytes that are let through at once where a limit is set."""
+LUMP = 64 * 1024
+"""Bytes that go to the socket in one call. Its timeout is for all of them, and on a new connection it is the one for
+connecting (5 s): a whole part at once never got through a slow line."""
 
 
 class _View(io.RawIOBase):
-    """A memoryview to be read. `read` gives all that is left, whatever was asked for: it goes to the socket in one call.
+    """A memoryview to be read. `read` gives LUMP bytes, whatever was asked for: they go to the socket in one call.
 
     What http.client asks for is 16 KiB, at a pass through three layers of Python each; it sends what it gets.
     """
@@ -32,7 +35,7 @@ class _View(io.RawIOBase):
         return True
 
     def read(self, size: int | None = -1) -> memoryview:
-        return self._take(0 if size == 0 else len(self._view))
+        return self._take(0 if size == 0 else LUMP)
 
     def _take(self, size: int) -> memoryview:
         piece = self._view[self._at : self._at + size]

@@ -16,6 +16,8 @@ END = b"\r\n\r\n"
 LONGEST = 65536
 """Bytes of an answer's head."""
 RECEIVED = 8192
+LUMP = 1024**2
+"""Bytes that are sent in one call, which has the whole timeout for itself: a line may be slow, and the body large."""
 CLOSED = select.POLLIN | select.POLLHUP | select.POLLERR
 
 
@@ -51,7 +53,8 @@ class Wire:
         try:
             connection.sendall("\r\n".join(lines).encode("latin-1"))
             for piece in body:
-                connection.sendall(piece)
+                for begin in range(0, len(piece), LUMP):
+                    connection.sendall(piece[begin : begin + LUMP])
             answer, again = _answer(connection)
         except BaseException:
             connection.close()
