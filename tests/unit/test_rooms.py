@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import errno
+import mmap
+
 import pytest
 
 from runctl_agent.store.plan import SMALLEST_PART
@@ -54,3 +57,16 @@ def test_what_an_error_still_shows_is_let_go_with_it() -> None:
         kept.append(room[1:])
     rooms.clear()
     assert [bytes(view) for view in kept] == [bytes(3), bytes(3)]
+
+
+class _NoHugePages(mmap.mmap):
+    """As on a kernel without CONFIG_TRANSPARENT_HUGEPAGE (madvise(2))."""
+
+    def madvise(self, option: int, start: int = 0, length: int = 0) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+
+def test_a_kernel_without_huge_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mmap, "mmap", _NoHugePages)
+    with Rooms().lend(3) as room:
+        assert bytes(room) == bytes(3)

@@ -39,7 +39,8 @@ class Rooms:
                 return room
             _close(room)
         room = mmap.mmap(-1, max(size, SMALLEST_PART), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        room.madvise(mmap.MADV_HUGEPAGE)
+        with suppress(OSError):  # a kernel without huge pages (madvise(2), EINVAL)
+            room.madvise(mmap.MADV_HUGEPAGE)
         return room
 
 
