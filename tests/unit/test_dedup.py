@@ -65,6 +65,19 @@ class TestWholeFiles:
         assert file.object == "data/000007-00000002/checkpoint-6/config.json"
         assert first.store.count("put", "/data/") == puts
 
+    def test_many_small_ones_cost_one_manifest_and_not_one_for_each_checkpoint_that_has_them(self, tmp_path: Path) -> None:
+        names = [f"part-{number}" for number in range(20)]
+        bench = Bench(str(tmp_path), {name: name.encode() for name in names}, dedup=True)
+        try:
+            bench.finish()
+            for step in range(6, 11):
+                before = bench.store.count("get", "/manifests/")
+                files = bench.commit(f"checkpoint-{step}", {name: name.encode() for name in names})
+                assert {file.object for file in files.values()} == {f"data/000007-00000001/checkpoint-5/{name}" for name in names}
+                assert bench.store.count("get", "/manifests/") - before <= 4, "one for each task at the most"
+        finally:
+            bench.close()
+
     @pytest.mark.parametrize("elsewhere", ["x", "data/x", "data/1-2/x", "manifests/000007-00000001-x.json"])
     def test_what_lies_elsewhere_than_in_a_checkpoints_data_is_not_referenced(self, first: Bench, elsewhere: str) -> None:
         """No pin can hold it. Only a foreign writer makes such a manifest, and no agent may end by it."""

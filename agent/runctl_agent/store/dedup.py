@@ -15,7 +15,7 @@ from runctl_agent.contract.manifest import ManifestFile
 from runctl_agent.errors import NotFoundError, StoreError
 from runctl_agent.records import Kind
 
-from .alike import Equal, Known
+from .alike import Equal, Known, parts_of
 from .catalog import read_manifest
 from .journal import Journal
 from .objects import ObjectStore, Source
@@ -45,12 +45,18 @@ class Dedup:
 
     def possible(self, size: int) -> bool:
         """Whether any stored file has this size."""
-        return bool(self._journal.stored_alike(size))
+        return self._journal.stored_possible(size)
 
     def alike(self, size: int, head: str) -> list[Known]:
         """The newest few stored files of this size with this digest of the first content part: one may be the same."""
-        known = [self._known(found) for found in self._journal.stored_alike(size, head)]
-        return [one for one in known if one is not None and one.file.size == size]
+        known: list[Known] = []
+        for found in self._journal.stored_alike(size, head):
+            one = self._known(found)
+            if one is not None and one.file.size == size:
+                known.append(one)
+                if len(parts_of(one.file)) == 1:
+                    break  # the others are the same, and each would take the reading of another manifest
+        return known
 
     def stands(self, file: ManifestFile) -> bool:
         """Whether the store still has the object whole."""

@@ -216,8 +216,13 @@ class Progress:
         with self._database.read() as connection:
             return stored.before(connection, checkpoint, kind, path, size)
 
-    def stored_alike(self, size: int, head: str = "") -> list[stored.StoredFile]:
-        """Files of this size, and with this digest of the first content part if one is given."""
+    def stored_possible(self, size: int) -> bool:
+        """Whether any stored file has this size."""
+        with self._database.read() as connection:
+            return stored.possible(connection, size)
+
+    def stored_alike(self, size: int, head: str) -> list[stored.StoredFile]:
+        """Files of this size, and with this digest of the first content part."""
         with self._database.read() as connection:
             return stored.alike(connection, size, head)
 
