@@ -1,8 +1,4 @@
-"""The command line: parse, call, render. Exit codes and errors: DESIGN.md section 8, exits.py.
-
-0 done · 1 bug · 2 usage · 3 configuration · 4 AWS refused · 5 not found · 6 wrong state · 7 timed out · 10 training failed ·
-11 interrupted
-"""
+"""The command line: parse, call, render. Exit codes and errors: DESIGN.md section 8, exits.py."""
 
 from __future__ import annotations
 
@@ -222,8 +218,7 @@ def prune(
     from .session import Session
 
     limit = seconds("--timeout", timeout)
-    session = Session(destination)
-    command = session.prune(run)
+    command = Session(destination).prune(run)
     found = command.plan()
     if found.something and not dry_run:
         note(pruning_text(found))
@@ -261,8 +256,7 @@ def start(run: Run, destination: Destination = "", as_json: Json = False) -> Non
     from .session import Session
 
     session = Session(destination)
-    machine = session.power().start(session.target(run))
-    _acted(machine, f"{machine.id} is starting", as_json)
+    _acted(machine := session.power().start(session.target(run)), f"{machine.id} is starting", as_json)
 
 
 @app.command()
