@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from runctl_agent.contract.spec import Retention
@@ -19,7 +19,6 @@ from .ask import Asker
 from .checkpoints import Committed, in_s3
 from .documents import Pruned
 from .fleet import Machine
-from .known import known
 from .resolve import Resolver, Target
 from .shelf import Shelf
 
@@ -64,13 +63,14 @@ class Prune:
         self._runtime = resolver.runtime
         self._asker = asker
         self._say = say
-        self._target = resolver.whole(target)
+        self._fleet = resolver.fleet
+        self._destination = target.destination
         self._run = target.run
         self._shelf = resolver.shelf(target)
         keys = self._shelf.keys(self._run)
         self._shelf.store.check_bucket(keys.base)
         self._retainer = Retainer(self._shelf.store, keys, self._runtime, _retention(self._shelf, self._run))
-        self._machine = self._living()
+        self._living()
 
     def plan(self) -> Pruning:
         """What would go now. Raises StoreError, with the reason, where nothing may go."""
@@ -78,9 +78,10 @@ class Prune:
 
     def carry_out(self, planned: Pruning, timeout: float) -> Pruning:
         """Delete. Raises StoreError, WrongStateError, TimedOutError; what is left then goes the next time."""
-        if self._machine is None:
+        machine = self._living()  # again: while somebody thought about it, the run may have come back
+        if machine is None:
             return self._pruning(self._prune(), done=True)
-        seen = self._asker.ask(self._machine, Verb.PRUNE, timeout)
+        seen = self._asker.ask(machine, Verb.PRUNE, timeout)
         if seen.power != "running":
             why = f"{seen.id} is {seen.power}: its agent may not have come to it"
             raise WrongStateError(f"{self._run} was not pruned", why, f"once it has ended: runctl prune {self._run}")
@@ -98,21 +99,24 @@ class Prune:
 
     def _living(self) -> Machine | None:
         """The instance whose agent is to do it. Raises WrongStateError where there is one that can't be asked."""
-        for machine in self._target.machines:
+        machines = [one for one in self._fleet.of(self._run) if one.destination == self._destination]
+        for machine in machines:
             if machine.power in ("pending", "running"):
                 return machine
             if machine.power in ("stopping", "shutting-down"):
                 raise self._not_now(f"{machine.id} is {machine.power}, and its agent may still write")
-        if not self._target.machines:
-            self._require_silent()
+        self._require_silent({machine.id for machine in machines})
         return None
 
-    def _require_silent(self) -> None:
-        about = known(self._run, self._target.destination, None, self._shelf.status(self._run))
-        if about.state is not None:
-            silent = self._runtime.now() - about.state.heartbeat
-            if silent < FRESH:
-                raise self._not_now(f"EC2 has no instance of it here, but its agent was heard {age(max(0, int(silent)))} ago")
+    def _require_silent(self, ended: Collection[str]) -> None:
+        """The agent that was heard last, if it is of none of the instances `ended`: EC2 here does not show every one."""
+        state = self._shelf.status(self._run)
+        if state is None or state.instance in ended:
+            return
+        silent = self._runtime.now() - state.heartbeat
+        if silent < FRESH:
+            heard = age(max(0, int(silent)))
+            raise self._not_now(f"EC2 does not show its newest instance here, and the agent of that was heard {heard} ago")
 
     def _not_now(self, why: str) -> WrongStateError:
         return WrongStateError(f"{self._run} was not pruned", why, f"once it has ended: runctl prune {self._run}")

@@ -181,9 +181,44 @@ def test_a_run_whose_agent_lives_elsewhere_is_left_to_it(stage: Stage, written: 
     stage.writes_status(alive)
     nowhere = {"AWS_REGION": "eu-west-3"}
     error = stage.refused("prune", stage.run, "--yes", code=6, env=nowhere)
-    assert "its agent was heard" in error["why"]
+    assert "EC2 does not show its newest instance here" in error["why"]
     stage.writes_status(replace(alive, heartbeat=int(time.time()) - 1000))
     assert stage.json("prune", stage.run, "--yes", env=nowhere)["deleted"]
+
+
+def test_nor_is_it_taken_from_one_elsewhere_because_an_earlier_instance_of_the_run_is_still_shown_here(
+    stage: Stage, written: Written
+) -> None:
+    written.ends()
+    alive = replace(stage.state(written.instance, Phase.TRAINING, heartbeat=int(time.time())), instance="i-0123456789abcdef0")
+    stage.writes_status(alive)
+    error = stage.refused("prune", stage.run, "--yes", code=6)
+    assert "EC2 does not show its newest instance here" in error["why"]
+    assert (stage.document("epoch.json")["epoch"], written.steps()) == (1, [5, 4, 3, 2, 1])
+    stage.writes_status(replace(alive, instance=written.instance))
+    assert stage.json("prune", stage.run, "--yes")["deleted"], "of the one that has ended it was heard lately, and no more"
+
+
+def test_a_run_that_came_back_while_somebody_thought_about_it_is_left_to_its_agent(stage: Stage, written: Written) -> None:
+    stage.ec2.stop_instances(InstanceIds=[written.instance])
+    ours, theirs = pty.openpty()
+    try:
+        with subprocess.Popen(
+            [RUNCTL, "prune", stage.run], env=stage.env, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stderr is not None
+            assert any("3 checkpoints would be deleted" in line for line in iter(process.stderr.readline, ""))
+            stage.ec2.start_instances(InstanceIds=[written.instance])
+            training = stage.state(written.instance, Phase.TRAINING)
+            os.write(ours, b"y\n")
+            want = stage.wanted(written.instance)
+            assert (want.verb, stage.document("epoch.json")["epoch"]) == (Verb.PRUNE, 1)
+            stage.posts(acknowledged(training, want, Phase.TRAINING))
+            assert "3 checkpoints deleted" in ended(process).stdout
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert stage.document("epoch.json")["epoch"] == 1, "its agent was not fenced off"
 
 
 def test_a_stopped_instance_does_not_stand_in_the_way(stage: Stage, written: Written) -> None:
