@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypedDict, cast
@@ -226,14 +226,12 @@ class S3Store:
             )["ETag"]
 
     def abort_multipart(self, key: str, upload_id: str) -> None:
-        try:
-            with self._call("AbortMultipartUpload", key):
-                self._client.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload_id)
-        except NoSuchUpload:
-            pass
+        with suppress(NoSuchUpload, NotFoundError), self._call("AbortMultipartUpload", key):
+            self._client.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload_id)
 
     def delete(self, key: str) -> None:
-        with self._call("DeleteObject", key):
+        # S3 answers 204 where nothing is, other stores 404.
+        with suppress(NotFoundError), self._call("DeleteObject", key):
             self._client.delete_object(Bucket=self.bucket, Key=key)
 
     @contextmanager
