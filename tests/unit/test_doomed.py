@@ -30,7 +30,7 @@ def histories(draw: st.DrawFn) -> list[Ranked]:
     return [
         ranked(
             manifest_of(
-                f"checkpoint-{seq}",
+                draw(st.sampled_from([f"checkpoint-{seq}", "last", "best"])),
                 draw(st.integers(0, 6)),
                 epoch=epoch,
                 seq=seq,
@@ -96,6 +96,8 @@ def test_everything_else_goes(history: list[Ranked], retention: Retention) -> No
             not manifest.rank.weights,
             manifest.kind != "huggingface",
             bool(retention.keep_every) and manifest.step % retention.keep_every == 0,
+            not _numbered(manifest.checkpoint),
+            _save(one) in {_save(other) for other in kept},
         )
         assert any(reasons)
 
@@ -117,13 +119,21 @@ def test_a_newer_checkpoint_never_saves_an_older_one(history: list[Ranked], rete
 
 
 @given(histories(), retentions)
-def test_what_was_pinned_and_never_committed_goes_where_it_would_have(history: list[Ranked], retention: Retention) -> None:
+def test_what_was_pinned_and_never_committed_goes_where_it_might_have(history: list[Ranked], retention: Retention) -> None:
     latest = latest_of(history)
     at = cut(history, latest, retention)
     for one in history:
         if one.manifest.kind == "huggingface":
             gone = one in doomed(history, latest, retention)
-            assert at.dooms(one.manifest.rank, one.manifest.epoch, one.manifest.seq) == gone
+            assert at.dooms(one.manifest.rank, one.manifest.epoch, one.manifest.seq) or not gone
+
+
+def _numbered(name: str) -> bool:
+    return name not in ("last", "best")
+
+
+def _save(one: Ranked) -> tuple[bool, int, int]:
+    return _numbered(one.manifest.checkpoint), one.manifest.rank.epoch, one.manifest.rank.step
 
 
 FIVE = [ranked(manifest_of(f"checkpoint-{n}", n, seq=n)) for n in range(1, 6)]
@@ -176,3 +186,27 @@ def test_two_of_one_epoch_and_seq_go_together_or_not_at_all(name: str) -> None:
     twin = ranked(manifest_of(name, 9, seq=1, rank_epoch=1))
     assert name_of(twin) == name_of(FIVE[0])
     assert gone([*FIVE, twin], last=2) == [2, 3, 4]
+
+
+def names(history: list[Ranked], retention: Retention) -> list[str]:
+    return [one.manifest.checkpoint for one in doomed(history, latest_of(history), retention)]
+
+
+def test_the_best_one_stays_though_it_is_old() -> None:
+    history = [ranked(manifest_of("best.pt", 100, seq=1))]
+    history += [ranked(manifest_of("last.pt", 100 + seq, seq=seq)) for seq in range(2, 6)]
+    assert names(history, Retention(2, 0)) == ["last.pt", "last.pt"]
+
+
+def test_only_the_newest_of_a_name_that_is_rewritten_stays() -> None:
+    history = [ranked(manifest_of("last.pt", 0, seq=seq)) for seq in range(1, 5)]
+    assert [one.manifest.seq for one in doomed(history, latest_of(history), Retention(1, 0))] == [1, 2, 3]
+
+
+def test_what_was_saved_together_stays_together() -> None:
+    history = [
+        ranked(manifest_of(f"{what}_{step}.pt", step, seq=2 * step + at))
+        for step in (1, 2, 3)
+        for at, what in enumerate(("model", "optim"))
+    ]
+    assert names(history, Retention(1, 0)) == ["model_1.pt", "optim_1.pt", "model_2.pt", "optim_2.pt"]

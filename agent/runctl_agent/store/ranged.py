@@ -6,6 +6,7 @@ from typing import Protocol
 
 from runctl_agent.errors import StoreUnavailable
 
+from .bandwidth import Limiter
 from .refusals import FOREIGN, Call, translated
 
 
@@ -14,9 +15,10 @@ class Stream(Protocol):
 
 
 class RangedBody:
-    """`length` bytes of `stream`; whoever opened the stream closes it."""
+    """`length` bytes of `stream`; whoever opened the stream closes it. Each piece waits for the `limiter`, if there is one."""
 
-    def __init__(self, stream: Stream, length: int, call: Call) -> None:
+    def __init__(self, stream: Stream, length: int, call: Call, limiter: Limiter | None = None) -> None:
+        self._limiter = limiter
         self._stream = stream
         self._length = length
         self._left = length
@@ -28,6 +30,8 @@ class RangedBody:
             count = self._stream.readinto(room)
         except FOREIGN as error:
             raise translated(error, self._call) from error
+        if self._limiter is not None:
+            self._limiter.take(count)
         self._left -= count
         if not count and room:
             raise short(self._call, f"{self._length - self._left} bytes came instead of {self._length}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 
+from runctl_agent.contract.files import IDENTITY
 from runctl_agent.errors import NoSuchUpload
 
 from .crc import crc32
@@ -80,6 +81,7 @@ class Reconciler:
 
     def _begin_anew(self, row_id: int, file: Outgoing) -> None:
         file.parts.clear()
+        file.encoding, file.grouped, file.sampled, file.upload_id = IDENTITY, 1, None, ""  # how is decided anew
         self._journal.forget_file(row_id, file.path)
 
     def _all_here(self, row_id: int, file: Outgoing) -> bool:

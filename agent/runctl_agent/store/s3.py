@@ -140,15 +140,13 @@ class S3Store:
 
     @contextmanager
     def open_range(self, key: str, offset: int, length: int) -> Iterator[RangedBody]:
-        if self._limiter is not None:
-            self._limiter.take(length)
         call = self._described("GetObject", key)
         with self._call("GetObject", key):
             answer = self._client.get_object(Bucket=self.bucket, Key=key, Range=f"bytes={offset}-{offset + length - 1}")
         with closing(answer["Body"]) as body:
             if answer["ContentLength"] != length:
                 raise short(call, f"{answer['ContentLength']} bytes came instead of the {length} from byte {offset}")
-            yield RangedBody(cast("Stream", body), length, call)
+            yield RangedBody(cast("Stream", body), length, call, self._limiter)
 
     def _nothing_of(self, key: str) -> bytes:
         """S3 has no empty range: only whether the object is there can be asked."""
