@@ -100,7 +100,7 @@ def settling(count: int, size: int, base: Path) -> dict[str, list[float]]:
 
 
 def run(options: argparse.Namespace) -> Document:
-    count, lives = (2, 1) if options.quick else (options.count, options.lives)
+    count, lives = (2, 2) if options.quick else (options.count, options.lives)
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
         (base / "settle").mkdir()
@@ -140,7 +140,7 @@ def table(document: Document) -> str:
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--count", type=int, default=60, help="checkpoints of each format (default: %(default)s)")
     parser.add_argument("--size", type=int, default=1_000_000, help="bytes of each (default: %(default)s)")
-    parser.add_argument("--lives", type=int, default=15, help="lives of the agent, four phases each (default: %(default)s)")
+    parser.add_argument("--lives", type=int, default=30, help="lives of the agent, two phases each (default: %(default)s)")
 
 
 BENCH = Bench(

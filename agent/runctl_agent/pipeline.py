@@ -181,10 +181,8 @@ class Pipeline:
 
     def tell(self) -> State:
         """Put the state together and hand it to the publisher."""
-        before = self._state
         self._state = self.report.tell(self._facts())
-        # A new epoch goes out at once: only with it may status.json be written.
-        self.publisher.update(self._state, urgent=before is None or before.epoch != self._state.epoch)
+        self.publisher.update(self._state)
         return self._state
 
     def _facts(self) -> Facts:

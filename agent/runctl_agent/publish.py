@@ -57,8 +57,9 @@ class Publisher:
             return Lane(name, runtime, pace(rules), lambda state: put(self._document(state)), self._problems)
 
         self._lanes = [lane("local status file", local_rules(heartbeat), _explained(write_local))]
-        if status is not None:
-            self._lanes.append(lane("status.json", status_rules(heartbeat), status))
+        self._status = lane("status.json", status_rules(heartbeat), status) if status is not None else None
+        if self._status is not None:
+            self._lanes.append(self._status)
         if self._poster is not None:
             self._lanes.append(TagLane("tags", runtime, pace(TAG_RULES), self._poster, self._problems))
 
@@ -69,7 +70,10 @@ class Publisher:
             before, self._newest = self._newest, state
             urgency = _urgency(before, state, urgent=urgent)
             for lane in self._lanes:
-                lane.offer(state, urgency)
+                if lane is self._status and before is not None and before.epoch != state.epoch:
+                    lane.offer(state, max(urgency, Urgency.CONDITION))  # only with an epoch may it be written; tags may before
+                else:
+                    lane.offer(state, urgency)
 
     def run(self) -> None:
         """Publish until `stop`."""
