@@ -42,7 +42,7 @@ class Attendant:
         self._gone_since: float | None = None
         self._log_since: float | None = None
         self._pid_seen = False
-        self._kept = ""
+        self._kept: object = None
         self.process: ProcessId | None = None
         self.verdict = Verdict(Outcome.WAITING, None, "the agent has not looked yet")
         self.pid_written_by: int | None = None
@@ -154,17 +154,14 @@ class Attendant:
 
     def _keep(self) -> None:
         """So that an agent that comes back in the same attempt goes on with it."""
+        baseline = self._markers.baseline()
+        known = (self.process, baseline, self._log.begins_at)
+        if known == self._kept:
+            return
         process = asdict(self.process) if self.process is not None else None
-        memory = {
-            "boot_id": self._boot_id,
-            "process": process,
-            "baseline": self._markers.baseline(),
-            "log": self._log.begins_at,
-        }
-        text = json.dumps(memory)
-        if text != self._kept:
-            self._journal.put(MEMORY, text)
-            self._kept = text
+        memory = {"boot_id": self._boot_id, "process": process, "baseline": baseline, "log": self._log.begins_at}
+        self._journal.put(MEMORY, json.dumps(memory))
+        self._kept = known
 
     def _remember(self) -> None:
         """What an agent before this one kept; what can't be read is as if there had been none."""

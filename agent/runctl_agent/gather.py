@@ -152,6 +152,8 @@ class Gatherer:
         """Read everything once: what was finished while nobody looked is staged before the agent says it is ready."""
         for (root, name), signature in self._journal.known().items():
             self._settler.remember(root, name, signature)
+            if root in self._readers:
+                self._readers[root].assume(name, signature)
         self._whole.update(self._readers)
         self._look()
         self.recovered.set()

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import attrgetter
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -30,10 +31,13 @@ class FileEntry:
     id: FileId
 
 
+_path = attrgetter("path")
+
+
 def signature(files: Iterable[FileEntry]) -> str:
     """Hash of a tree's identities, order-independent. The device number is left out: it may change over a reboot."""
     whole = hashlib.sha256()
-    for entry in sorted(files):
+    for entry in sorted(files, key=_path):  # no path is there twice
         name = entry.path.encode("utf-8", "surrogateescape")
         whole.update(b"%d:%s:%d:%d:%d\n" % (len(name), name, entry.id.inode, entry.id.size, entry.id.mtime_ns))
     return whole.hexdigest()

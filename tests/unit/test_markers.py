@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from runctl_agent.contract.malformed import Malformed
 from runctl_agent.errors import NotFoundError, WrongStateError
 from runctl_agent.records import FileId, ProcessId, Writer
-from runctl_agent.training.marker_file import LIMIT, Look, look_at, set_aside, write
+from runctl_agent.training import marker_file
+from runctl_agent.training.marker_file import LIMIT, STILL, Look, Looker, look_at, set_aside, write
 from runctl_agent.training.markers import (
     SETTLE,
     Marker,
@@ -241,3 +242,69 @@ def test_a_marker_is_set_aside_under_the_first_free_number(tmp_path: Path) -> No
         (tmp_path / "code").write_text(str(number))
         assert set_aside(str(tmp_path), "code") == f"code.stale-{number}"
     assert sorted(path.read_text() for path in tmp_path.iterdir()) == ["1", "2", "3"]
+
+
+def long_looked_at(path: Path, monkeypatch: pytest.MonkeyPatch) -> Looker:
+    """A looker that has seen the same for so long that it opens nothing any more."""
+    looker = Looker(str(path.parent), path.name)
+    for _ in range(STILL + 2):
+        looker.look()
+    with monkeypatch.context() as patch:
+        patch.setattr(marker_file, "look_at", lambda *_: pytest.fail("looked at again"))
+        assert looker.look() is looker.look()
+    return looker
+
+
+@pytest.mark.parametrize("body", [b"4711\n", None])
+def test_what_stands_still_is_not_opened_until_it_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: bytes | None
+) -> None:
+    path = tmp_path / "training.pid"
+    if body is not None:
+        path.write_bytes(body)
+    looker = long_looked_at(path, monkeypatch)
+    assert looker.look().body == (body or b"")
+    path.write_bytes(b"4712\n")
+    assert looker.look().body == b"4712\n"
+    path.write_bytes(b"4713\n")
+    assert looker.look().body == b"4713\n", "in place, with as many bytes"
+    other = tmp_path / "other"
+    other.write_bytes(b"4714\n")
+    other.rename(path)
+    assert looker.look().body == b"4714\n"
+    path.unlink()
+    assert looker.look() == Look()
+
+
+def test_a_link_that_takes_the_place_of_what_stood_still_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, secret = tmp_path / "code", tmp_path / "secret"
+    path.write_bytes(b"0")
+    secret.write_bytes(b"1")
+    looker = long_looked_at(path, monkeypatch)
+    path.unlink()
+    path.symlink_to(secret)
+    assert (looker.look().body, looker.look().problem) == (b"", "is a symbolic link, not a regular file")
+
+
+def test_below_a_directory_of_the_users_every_component_is_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "code").write_bytes(b"1")
+    looker = Looker(str(tmp_path), "out/code")
+    for _ in range(STILL + 2):
+        assert looker.look() == Look()
+    (tmp_path / "out").rmdir()
+    (tmp_path / "out").symlink_to("elsewhere")
+    assert looker.look().problem == "can't be read: Not a directory"
+
+
+def test_markers_that_did_not_change_are_what_they_were(tmp_path: Path) -> None:
+    found, same = looks(pid=file(b"1")), MarkerSet()
+    first = same.observe(found, 0.0)
+    assert same.observe(found, 0.5) == first
+    settled = same.observe(found, SETTLE)
+    assert same.observe(found, 100.0) is settled
+    same.renew()
+    assert same.observe(found, 101.0) == settled
+    ended = same.observe({**found, Marker.EXIT_CODE: file(b"0")}, 102.0)
+    assert (ended.exit_code, ended.exit_code_since) == (0, 102.0)

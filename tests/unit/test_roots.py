@@ -52,7 +52,8 @@ def test_more_seldom_with_many_files(tmp_path: Path) -> None:
     for n in range(4):
         (tmp_path / f"{n}.pt").touch()
     assert Watched(tmp_path, many=3).wholes_at(0, 601) == [0, 300, 600]
-    assert Watched(tmp_path, many=4).wholes_at(0, 31) == [0, 30]
+    assert Watched(tmp_path, many=6).wholes_at(0, 301) == [0, 200], "two thirds of many: two thirds of the time"
+    assert Watched(tmp_path, many=40).wholes_at(0, 31) == [0, 30]
 
 
 def test_a_network_file_system_is_polled_and_not_watched(tmp_path: Path) -> None:

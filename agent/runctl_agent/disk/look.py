@@ -17,6 +17,7 @@ from runctl_agent.errors import WrongStateError
 from runctl_agent.records import FileReading, Proof, Writer
 
 from . import formats, lease
+from .glance import Found
 from .openat import FILE, file_id, opened
 
 _LOOKS = 4  # covers the granularity's wait and the quiet time, when a writer may still come back
@@ -68,7 +69,28 @@ class Looker:
     def settled(self, candidate: str, path: str, found: os.stat_result) -> bool:
         """Whether another look would show what the last one did."""
         known = self._known.get(candidate, {}).get(path)
-        return known is not None and known.looks >= _LOOKS and known.reading.id == file_id(found)
+        return known is not None and _as_known(known, found)
+
+    def unchanged(self, candidate: str, found: Found) -> bool:
+        """Whether these are the candidate's files, and another look at each would show what the last one did."""
+        known = self._known.get(candidate, {})
+        return len(known) == len(found) and all((of := known.get(path)) and _as_known(of, status) for path, status in found)
+
+    def settles(self, candidate: str) -> bool:
+        """Whether all its files were looked at as often as there is need."""
+        return all(known.looks >= _LOOKS for known in self._known.get(candidate, {}).values())
+
+    def assume(self, candidate: str, found: Found) -> list[FileReading]:
+        """Take files for known that were looked at in an earlier life: all that is asked of them is whether they change."""
+        readings = [FileReading(path, file_id(status), Proof.UNKNOWN, Writer.UNKNOWN, False) for path, status in sorted(found)]
+        self._known[candidate] = {reading.path: _Known(reading, None, _LOOKS) for reading in readings}
+        return readings
+
+    def doubt(self, candidate: str) -> None:
+        """The candidate has changed: what was only assumed of its files is looked at."""
+        for known in self._known.get(candidate, {}).values():
+            if known.reading.proof is Proof.UNKNOWN and known.reading.writer is Writer.UNKNOWN:
+                known.looks = 0
 
     def step(self, candidate: str, path: str) -> int | None:
         """What this JSON file said of its step when it was last looked at."""
@@ -106,6 +128,12 @@ class Looker:
     def _raise_unless_gone(self, error: OSError, shown: str) -> None:
         if error.errno not in GONE:
             raise unreadable(f"{self._root}/{shown}", error) from error
+
+
+def _as_known(known: _Known, found: os.stat_result) -> bool:
+    was = known.reading.id
+    same = (was.mtime_ns, was.inode, was.size, was.device) == (found.st_mtime_ns, found.st_ino, found.st_size, found.st_dev)
+    return same and known.looks >= _LOOKS
 
 
 def unreadable(path: str, error: OSError) -> WrongStateError:

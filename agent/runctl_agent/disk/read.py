@@ -8,17 +8,17 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 
 from runctl_agent.contract.spec import Watched
 from runctl_agent.errors import NotFoundError, WrongStateError
-from runctl_agent.records import FileReading, Kind, Reading
+from runctl_agent.records import FileEntry, FileReading, Kind, Reading, signature
 
 from . import kinds
+from .glance import MAX_DEPTH, Found, glance
 from .lock import trainer_lock_held
 from .look import GONE, Looker, unreadable
-from .openat import DIRECTORY, opened
-
-_MAX_DEPTH = 32
+from .openat import DIRECTORY, file_id, opened
 
 
 class _TooDeep(Exception):
@@ -32,6 +32,12 @@ class Reader:
         self._watched = watched
         self._looker = Looker(watched.path, leases=leases)
         self._fd = -1
+        self._settled: dict[str, Reading] = {}  # directories that a glance can tell unchanged
+        self._assumed: dict[str, str] = {}
+
+    def assume(self, name: str, signature: str) -> None:
+        """An earlier life looked at this content: it is looked at again only if it is another one now."""
+        self._assumed[name] = signature
 
     def close(self) -> None:
         if self._fd >= 0:
@@ -67,6 +73,9 @@ class Reader:
             found["final-model" if "final" in files or "final" in directories else "final"] = None
         wanted = {name: found[name] for name in sorted(found) if self._wanted(name)}
         self._looker.keep_candidates(wanted.keys())
+        for kept in (self._settled, self._assumed):
+            for gone in kept.keys() - wanted.keys():
+                kept.pop(gone)
         return wanted
 
     def read(self, name: str) -> Reading | None:
@@ -75,7 +84,8 @@ class Reader:
         if "/" in name or kinds.never(name) or not self._wanted(name):
             return None
         try:
-            mode = os.stat(name, dir_fd=root, follow_symlinks=False).st_mode
+            found = os.stat(name, dir_fd=root, follow_symlinks=False)
+            mode = found.st_mode
         except FileNotFoundError:
             mode = 0
         except OSError as error:
@@ -83,7 +93,7 @@ class Reader:
         if stat.S_ISDIR(mode):
             return self._directory(root, name)
         if stat.S_ISREG(mode) and kinds.suffix(name) in kinds.SUFFIXES and not self._grouped_now(root, name):
-            return self._file(root, name)
+            return self._known_before(root, name, Kind.FILE, [(name, found)]) or self._file(root, name)
         return self._group(root, name) if name in ("final", "final-model") else None
 
     def _wanted(self, name: str) -> bool:
@@ -153,7 +163,37 @@ class Reader:
         self._looker.keep(name, [look.path for look in found])
         return self._reading(root, name, Kind.FINAL, found) if found else None
 
+    def _known_before(self, root: int, name: str, kind: Kind, found: Found) -> Reading | None:
+        """What an earlier life looked at, if it still is what it was then."""
+        wanted = self._assumed.pop(name, None)
+        own = "trainer_state.json" if kind is not Kind.FILE else name
+        asks_its_own = kinds.step_from_name(name) is None and own.endswith(".json") and any(path == own for path, _ in found)
+        if wanted is None or asks_its_own or wanted != signature(FileEntry(path, file_id(status)) for path, status in found):
+            return None
+        return self._reading(root, name, kind, self._looker.assume(name, found))
+
+    def _glanced(self, root: int, name: str) -> Reading | None:
+        """The directory by its files' status alone; None: it has to be looked at."""
+        if name not in self._settled and name not in self._assumed:
+            return None
+        found = glance(root, name)
+        before = self._settled.pop(name, None)
+        if before is not None and found is not None and self._looker.unchanged(name, found):
+            locked = trainer_lock_held(root, name)
+            reading: Reading | None = before if locked == before.trainer_lock else replace(before, trainer_lock=locked)
+        else:
+            kind = kinds.directory_kind(name, [path for path, _ in found]) if found else None
+            reading = self._known_before(root, name, kind, found) if kind is not None and found else None
+        if reading is None:
+            self._looker.doubt(name)
+        else:
+            self._settled[name] = reading
+        return reading
+
     def _directory(self, root: int, name: str) -> Reading | None:
+        glanced = self._glanced(root, name)
+        if glanced is not None:
+            return glanced
         try:
             found = sorted(self._walk(root, name, name, "", 0), key=lambda look: look.path)
         except _TooDeep:
@@ -161,12 +201,17 @@ class Reader:
         paths = [look.path for look in found]
         self._looker.keep(name, paths)
         kind = kinds.directory_kind(name, paths)
-        return None if kind is None else self._reading(root, name, kind, found)
+        if kind is None:
+            return None
+        reading = self._reading(root, name, kind, found)
+        if self._looker.settles(name):
+            self._settled[name] = reading
+        return reading
 
     def _walk(self, where: int, entry: str, name: str, below: str, depth: int) -> Iterator[FileReading]:
         """Every regular file in the directory `entry` of `where`; what vanishes meanwhile is passed over."""
         shown = f"{name}/{below}".rstrip("/")
-        if depth > _MAX_DEPTH:
+        if depth > MAX_DEPTH:
             raise _TooDeep
         try:
             fd = os.open(entry, DIRECTORY, dir_fd=where)

@@ -61,7 +61,7 @@ class Root:
         self._watched: tuple[int, int] | None = None
         self._prefix = ""
         self._network = False
-        self._has_many = False
+        self._full = 0.0  # of `many` files; 1: as many, or more
         self._wholes = 0
         self._again = 0
         self._due = 0.0
@@ -159,15 +159,16 @@ class Root:
 
     def _whole(self, now: float) -> None:
         if self._wholes % RECOUNT == 0:
-            self._has_many = _more_files_than(self._root, self._many)
+            self._full = _count(self._root, self._many) / self._many
         self._wholes += 1
         self._due = now + self._interval()
         self._emit("", Hinted.CHANGED)
 
     def _interval(self) -> float:
+        """So that reading the whole costs the same share of the time, whether there are few thousand files or many."""
         if self._events is None or self._problem:
-            return self._rescan if self._has_many else self._poll
-        return self._rescan_many if self._has_many else self._rescan
+            return max(self._poll, self._rescan * self._full)
+        return max(self._rescan, self._rescan_many * self._full)
 
     def _emit(self, path: str, what: Hinted) -> None:
         try:
@@ -179,14 +180,14 @@ class Root:
             self._again = 1
 
 
-def _more_files_than(directory: str, limit: int) -> bool:
-    """Whether a tree has more entries than `limit`; links are not followed, what can't be read counts as nothing."""
+def _count(directory: str, most: int) -> int:
+    """The entries of a tree, counted up to `most`; links are not followed, what can't be read counts as nothing."""
     count = 0
     for _, directories, files in os.walk(directory):
         count += len(directories) + len(files)
-        if count > limit:
-            return True
-    return False
+        if count >= most:
+            return most
+    return count
 
 
 def _not_there(root: str, error: OSError) -> str:

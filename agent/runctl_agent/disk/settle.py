@@ -67,6 +67,10 @@ class Settler:
         candidate = self._candidates.get(key)
         if candidate is None:
             candidate = self._candidates[key] = self._departed.take(key, reading.signature)
+        remembered_since = candidate.signature == candidate.given and not candidate.base
+        if candidate.reading is reading and key not in self._hints and not remembered_since:
+            candidate.seen, candidate.asked = now, -math.inf
+            return
         files = {f.path: f.id for f in reading.files}
         if reading.kind is Kind.HUGGINGFACE:
             self._trainers.add(reading.root)

@@ -66,8 +66,8 @@ class Watcher(Protocol):
 class DiskWatcher:
     """Watches roots until stopped. The sink is called from any thread, and may be told of more than happened, never of less.
 
-    Times are in seconds: a root is read as a whole every `rescan`, or `rescan_many` above `many` files; every `poll` where
-    inotify can't see; its watch is looked after every `tick`.
+    Times are in seconds: a root is read as a whole every `rescan`, and from a tenth of `many` files on more seldom, up to
+    `rescan_many`; every `poll` where inotify can't see; its watch is looked after every `tick`.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class DiskWatcher:
         *,
         rescan: float = 30.0,
         rescan_many: float = 300.0,
-        many: int = 100_000,
+        many: int = 50_000,
         poll: float = 5.0,
         tick: float = 1.0,
         events: MakeEvents | None = None,

@@ -18,6 +18,9 @@ from runctl_agent.runtime import Runtime
 LIMIT = 4096
 """Bytes of a marker that are read; what lies behind them changes only its identity."""
 
+STILL = 50
+"""Looks that showed the same before a file is believed by its status: longer than any clock's granularity (2 s on NFS)."""
+
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC | os.O_NONBLOCK  # a fifo would block the open for ever
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
@@ -43,6 +46,45 @@ def look_at(base: str, path: str) -> Look:
         return Look()
     except (OSError, ValueError) as error:
         return Look(problem=f"can't be read: {_why(error)}")
+
+
+class Looker:
+    """One look after another at the same path. What has stood still for long is told by its status alone, and not opened."""
+
+    def __init__(self, base: str, path: str) -> None:
+        self._base = base
+        self._path = path
+        # What lies deeper is reached component by component: a link may have come in between.
+        self._direct = os.path.join(base, path) if path and ("/" not in path or os.path.isabs(path)) else ""
+        self._last = Look()
+        self._status: tuple[int, ...] | None = None
+        self._still = 0
+
+    def look(self) -> Look:
+        """As `look_at`; the same object again where nothing has changed."""
+        if not self._path:
+            return self._last
+        status = _status(self._direct) if self._direct else None
+        if status == () and self._last == Look():
+            return self._last
+        if status and status == self._status and self._still >= STILL:
+            return self._last
+        found = look_at(self._base, self._path)
+        same = found == self._last and status is not None and status == self._status
+        self._still = self._still + 1 if same and found.writer is not Writer.OPEN else 0
+        self._last, self._status = found, status
+        return found
+
+
+def _status(path: str) -> tuple[int, ...] | None:
+    """What changes with a file's content, or with what stands at its path; empty: nothing is there. None: it can't be told."""
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return ()
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino, found.st_mode, found.st_uid, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def write(base: str, path: str, body: bytes, runtime: Runtime, *, mode: int = 0o644) -> None:

@@ -16,7 +16,7 @@ from runctl_agent.contract.malformed import Malformed
 from runctl_agent.contract.spec import Training
 from runctl_agent.records import FileId, Writer
 
-from .marker_file import Look, look_at
+from .marker_file import Look, Looker
 from .record import ExitRecord, decode_record, exit_path
 from .trainer import PID_MAX
 
@@ -53,17 +53,17 @@ class MarkerFiles:
     """Where the markers of one run lie."""
 
     def __init__(self, workdir: str, training: Training, state_dir: str, run: str) -> None:
-        self._workdir = workdir
-        self._paths = {
+        paths = {
             Marker.PID: training.pid_file,
             Marker.EXIT_CODE: training.exit_code_file,
             Marker.COMPLETE: training.complete_file,
             Marker.RECORD: exit_path(state_dir, run),
         }
+        self._lookers = {marker: Looker(workdir, path) for marker, path in paths.items()}
 
     def look(self) -> dict[Marker, Look]:
         """One look at each; never raises for what a user put there."""
-        return {marker: look_at(self._workdir, path) if path else Look() for marker, path in self._paths.items()}
+        return {marker: looker.look() for marker, looker in self._lookers.items()}
 
 
 class Stability:
@@ -90,6 +90,9 @@ class MarkerSet:
         self._last: Baseline | None = None
         self._before: Baseline | None = None
         self._since: dict[Marker, float] = {}
+        self._seen: tuple[Look, ...] = ()
+        self._stable = False
+        self._told: Markers | None = None
 
     def baseline(self) -> Baseline | None:
         """What was there at the first look; None before it."""
@@ -97,8 +100,17 @@ class MarkerSet:
 
     def observe(self, looks: Mapping[Marker, Look], now: float) -> Markers:
         """Take one look at all of them, at monotonic `now`."""
+        seen = tuple(looks[marker] for marker in Marker)
+        if self._told is not None and self._stable and all(a is b for a, b in zip(seen, self._seen, strict=True)):
+            return self._told  # nothing has changed, and time alone changes nothing any more
+        self._seen = seen
+        self._told = self._observed(looks, now)
+        return self._told
+
+    def _observed(self, looks: Mapping[Marker, Look], now: float) -> Markers:
         self._remember({marker.value: _plain(looks[marker].id) for marker in Marker})
         stable = {marker: self._stability[marker].observe(looks[marker], now) for marker in Marker}
+        self._stable = all(stable.values())
         bodies = {marker: looks[marker].body.strip() if stable[marker] else b"" for marker in Marker}
         for marker in (Marker.EXIT_CODE, Marker.COMPLETE):
             if not self._is_new(marker):
@@ -121,7 +133,7 @@ class MarkerSet:
 
     def renew(self) -> None:
         """A new attempt begins: what was there before its pid file appeared belongs to the last one."""
-        self._baseline, self._before = self._before or self._last, None
+        self._baseline, self._before, self._told = self._before or self._last, None, None
         self._since.clear()
 
     def _remember(self, found: Baseline) -> None:
