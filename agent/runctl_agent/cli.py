@@ -217,13 +217,13 @@ def _spec(path: str, state_dir: str) -> Spec:
 
 
 def _state_dir(given: str) -> str:
-    from .machine import default_state_dir
+    from .state_dir import default_state_dir
 
     return os.path.abspath(given or default_state_dir())
 
 
 def _made(given: str) -> str:
-    from .machine import make_state_dir
+    from .state_dir import make_state_dir
 
     return make_state_dir(_state_dir(given))
 

@@ -19,10 +19,11 @@ from . import lean, logs, notify
 from .contract.spec import Spec
 from .disk.lease import ignore_lease_breaks
 from .errors import ImdsUnavailable, RunctlError, StoreError, WrongStateError
-from .machine import Machine, make_state_dir
+from .machine import Machine
 from .pipeline import Pipeline
 from .pointer import load_whole
 from .runtime import Event, Runtime, ThreadRuntime
+from .state_dir import make_state_dir
 from .store.backoff import backoff
 
 log = logging.getLogger("runctl_agent.daemon")  # also when run as a module

@@ -10,6 +10,7 @@ import logging
 from collections import deque
 from collections.abc import Iterable, Mapping
 
+from . import lean
 from .disk import kinds
 from .disk.read import Reader
 from .disk.settle import Settler
@@ -150,12 +151,13 @@ class Gatherer:
 
     def recover(self) -> None:
         """Read everything once: what was finished while nobody looked is staged before the agent says it is ready."""
-        for (root, name), signature in self._journal.known().items():
-            self._settler.remember(root, name, signature)
-            if root in self._readers:
-                self._readers[root].assume(name, signature)
-        self._whole.update(self._readers)
-        self._look()
+        with lean.growing():
+            for (root, name), signature in self._journal.known().items():
+                self._settler.remember(root, name, signature)
+                if root in self._readers:
+                    self._readers[root].assume(name, signature)
+            self._whole.update(self._readers)
+            self._look()
         self.recovered.set()
 
     def turn(self, at_most: float | None = None) -> None:

@@ -7,7 +7,7 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 
-from . import notify
+from . import lean, notify
 from .boot import boot_time
 from .contract.keys import Destination, Keys, parse_destination
 from .contract.malformed import Malformed
@@ -20,6 +20,7 @@ from .errors import ConfigError, ImdsUnavailable, RunctlError, WrongStateError
 from .publish import write_atomically
 from .records import Change, Instance, ProcessId
 from .runtime import Runtime
+from .state_dir import make_state_dir
 from .store.bandwidth import Limiter
 from .store.journal import Journal
 from .store.s3 import S3Store
@@ -93,6 +94,7 @@ class Machine:
 
     def ready(self) -> None:
         notify.ready()
+        lean.started()
 
     # --- the agent's own files ---
 
@@ -188,25 +190,3 @@ def host_name() -> str:
     if name.isascii() and name.isprintable() and 0 < len(name) <= 58:
         return f"host-{name}"
     return f"host-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}"
-
-
-def default_state_dir() -> str:
-    """`/var/lib/runctl` as root, else `$XDG_STATE_HOME/runctl`."""
-    if os.geteuid() == 0:
-        return "/var/lib/runctl"
-    return os.path.join(os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state"), "runctl")
-
-
-def make_state_dir(path: str) -> str:
-    """Make it if it is missing, for the agent alone but for its status file. Raises WrongStateError."""
-    path = os.path.abspath(path)
-    try:
-        os.makedirs(path, mode=0o755, exist_ok=True)
-        os.close(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-        if not os.access(path, os.W_OK | os.X_OK):
-            raise PermissionError(13, "Permission denied")
-    except OSError as error:
-        raise WrongStateError(
-            f"the state directory {path} can't be used", error.strerror or str(error), "give another one with --state-dir"
-        ) from error
-    return path
