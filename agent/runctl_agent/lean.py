@@ -29,7 +29,7 @@ def give_back() -> None:
 
 @contextmanager
 def growing() -> Iterator[None]:
-    """Within it no cycles are looked for: what is made there stays, and to go through it again and again costs a tenth of a start."""
+    """Within it no cycles are looked for: what is made there stays; to go through it again and again costs a start a tenth."""
     collects = gc.isenabled()
     gc.disable()
     try:
