@@ -95,6 +95,7 @@ def test_stop_and_start_keep_the_disk_and_change_boot_and_launch_time(account: A
 @pytest.mark.parametrize("how", ["api", "cloud", "inside"])
 def test_a_reboot_keeps_launch_time(account: Account, cloud: Cloud, how: str) -> None:
     instance = account.launch()
+    wait_for(lambda: cloud.processes(instance))
     launched, first = account.describe(instance)["LaunchTime"], cloud.processes(instance)
     boot = cloud.environment(instance)["RUNCTL_BOOT_ID"]
     if how == "api":
@@ -104,7 +105,7 @@ def test_a_reboot_keeps_launch_time(account: Account, cloud: Cloud, how: str) ->
     else:
         cloud.execute(instance, "bash", "-lc", "shutdown -r now")
     wait_for(lambda: gone(first) and cloud.processes(instance), lambda: cloud.console(instance))
-    assert cloud.environment(instance)["RUNCTL_BOOT_ID"] != boot
+    wait_for(lambda: cloud.environment(instance)["RUNCTL_BOOT_ID"] != boot)
     assert account.describe(instance)["LaunchTime"] == launched
     assert account.state(instance) == "running"
 
