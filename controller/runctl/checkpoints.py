@@ -6,11 +6,11 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from runctl_agent.contract.manifest import Manifest
 from runctl_agent.errors import WrongStateError
 from runctl_agent.runtime import Runtime
 from runctl_agent.store.catalog import Catalog, Listing, Ranked
 from runctl_agent.store.fetch import Progress
+from runctl_agent.store.outline import Outline
 from runctl_agent.store.restore import Restored, Restorer
 
 from .documents import Checkpoint, Pulled
@@ -21,7 +21,7 @@ from .shelf import Shelf
 class Committed:
     """One checkpoint, and the URL of its data."""
 
-    manifest: Manifest
+    manifest: Outline
     where: str
 
     def plain(self) -> Checkpoint:

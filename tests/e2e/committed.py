@@ -8,7 +8,7 @@ from typing import Any
 from runctl_agent.contract.keys import Keys
 from runctl_agent.contract.manifest import Manifest
 from runctl_agent.runtime import ThreadRuntime
-from runctl_agent.store.catalog import Catalog
+from runctl_agent.store.catalog import Catalog, Ranked
 from tests.e2e.seaweed import S3
 
 
@@ -18,9 +18,14 @@ def committed(s3: S3, run: str = "test-run") -> list[Manifest]:
         catalog = Catalog(store, Keys(s3.prefix, run), ThreadRuntime())
         listing = catalog.listing()
         assert not listing.malformed
-        manifests = [ranked.manifest for ranked in listing.ranked]
-        assert [reason for manifest in manifests if (reason := catalog.missing(manifest))] == []
-    return manifests
+        assert [reason for one in listing.ranked if (reason := catalog.missing(one.manifest))] == []
+        return [_whole(catalog, one) for one in listing.ranked]
+
+
+def _whole(catalog: Catalog, one: Ranked) -> Manifest:
+    manifest = catalog.whole(one)
+    assert isinstance(manifest, Manifest), manifest
+    return manifest
 
 
 def names(s3: S3) -> list[str]:

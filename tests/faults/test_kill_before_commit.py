@@ -8,6 +8,7 @@ import pytest
 
 from runctl_agent.store.commit import Committer
 from runctl_agent.store.objects import ObjectStore
+from runctl_agent.store.outline import outline
 from runctl_agent.store.restore import Restorer
 from tests.fakes.manifests import INSTANCE, KEYS, RUN, OwnNonces, manifest_of, put_data
 from tests.fakes.memory_store import MemoryStore
@@ -39,7 +40,7 @@ def test_before_the_manifest_the_checkpoint_does_not_exist(store: MemoryStore, t
         agent(DiesBeforePut(store, NEW_KEY)).commit(NEW)
     assert store.objects == before
     restorer = Restorer(store, KEYS, OwnNonces())
-    assert [one.manifest for one in restorer.candidates()] == [OLD]
+    assert [one.manifest for one in restorer.candidates()] == [outline(OLD)]
     assert restorer.restore(str(tmp_path)).manifest == OLD
 
 

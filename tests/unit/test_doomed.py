@@ -13,6 +13,7 @@ from runctl_agent.contract.manifest import Latest, Manifest, Rank
 from runctl_agent.contract.spec import Retention
 from runctl_agent.store.catalog import Ranked
 from runctl_agent.store.doomed import cut, doomed, name_of
+from runctl_agent.store.outline import outline
 from runctl_agent.store.pointer import named
 from tests.fakes.manifests import KEYS, manifest_of
 
@@ -20,7 +21,7 @@ NOTHING = Latest(None, None, None, None, 0, "")
 
 
 def ranked(manifest: Manifest) -> Ranked:
-    return Ranked(KEYS.relative(KEYS.manifest(manifest.epoch, manifest.seq, manifest.checkpoint)), manifest)
+    return Ranked(KEYS.relative(KEYS.manifest(manifest.epoch, manifest.seq, manifest.checkpoint)), outline(manifest))
 
 
 @st.composite
@@ -76,7 +77,7 @@ def test_what_a_restore_goes_by_stays(history: list[Ranked], retention: Retentio
 def ranked_order(latest: Latest) -> tuple[Rank, int, int, str]:
     assert latest.rank is not None
     assert latest.manifest is not None
-    return Ranked(latest.manifest, replace(manifest_of("x", 0), rank=latest.rank)).order
+    return Ranked(latest.manifest, outline(replace(manifest_of("x", 0), rank=latest.rank))).order
 
 
 @given(histories(), retentions)
@@ -175,8 +176,9 @@ def test_latest_on_a_lone_json_keeps_all() -> None:
 
 
 def test_what_cant_be_restored_by_this_version_neither_counts_nor_goes() -> None:
-    files = FIVE[4].manifest.files
-    later = replace(FIVE[4], manifest=replace(FIVE[4].manifest, files=tuple(replace(file, encoding="brotli") for file in files)))
+    manifest = manifest_of("checkpoint-5", 5, seq=5)
+    later = ranked(replace(manifest, files=tuple(replace(file, encoding="brotli") for file in manifest.files)))
+    assert later.key == FIVE[4].key
     assert gone([*FIVE[:4], later], last=1) == [1, 2, 3]
     assert gone([later, *FIVE[:4], ranked(manifest_of("checkpoint-6", 6, seq=6))], last=1) == [1, 2, 3, 4]
 

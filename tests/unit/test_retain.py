@@ -14,6 +14,7 @@ from runctl_agent.contract.spec import Retention
 from runctl_agent.errors import Fenced, StoreError, StoreRefused, StoreUnavailable
 from runctl_agent.store.catalog import Catalog
 from runctl_agent.store.commit import Committer
+from runctl_agent.store.outline import outline
 from runctl_agent.store.pins import Pins
 from runctl_agent.store.retain import Retainer, try_to_delete
 from runctl_agent.store.retained import Retained
@@ -111,7 +112,7 @@ def test_data_that_a_later_checkpoint_names_stays_object_by_object() -> None:
     assert (done.objects, done.bytes) == (1, 6)
     assert run.keys("data/") == sorted(file.object for file in second.files)
     assert run.gc().left == {snapshot(1, 1)}
-    assert Catalog(run.store, KEYS, OwnNonces()).missing(second) == ""
+    assert Catalog(run.store, KEYS, OwnNonces()).missing(outline(second)) == ""
 
 
 def test_once_nobody_names_it_any_more_it_goes_too() -> None:

@@ -8,6 +8,7 @@ from runctl_agent.contract.manifest import Epoch, Latest, Manifest, decode_lates
 from runctl_agent.errors import Fenced, StoreError, StoreUnavailable
 from runctl_agent.store.catalog import Ranked
 from runctl_agent.store.objects import ObjectStore
+from runctl_agent.store.outline import outline
 from runctl_agent.store.pointer import named
 from runctl_agent.store.retry import ATTEMPTS
 from runctl_agent.store.seal import Sealer
@@ -119,7 +120,7 @@ def test_what_latest_names_is_a_candidate_even_if_the_listing_lacks_it() -> None
     high = manifest_of("checkpoint-2", 2, seq=2)
     key = put(inner, high)
     put(inner, manifest_of("checkpoint-1", 1, seq=1))
-    inner.put(KEYS.latest, encode_latest(named(Ranked(key, high), 1, "x")))
+    inner.put(KEYS.latest, encode_latest(named(Ranked(key, outline(high)), 1, "x")))
 
     class ListsLess(MemoryStore):
         def list(self, prefix: str):  # type: ignore[no-untyped-def]
@@ -155,7 +156,7 @@ def test_a_commit_in_between_is_not_lost() -> None:
 
     def commit() -> None:
         key = put(inner, newer)
-        inner.put(KEYS.latest, encode_latest(named(Ranked(key, newer), 1, "y")))
+        inner.put(KEYS.latest, encode_latest(named(Ranked(key, outline(newer)), 1, "y")))
 
     sealed = seal(SomebodyElseFirst(inner, KEYS.latest, commit), 2)
     assert (sealed.checkpoint, sealed.fence) == ("checkpoint-2", 2)

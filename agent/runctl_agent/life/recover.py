@@ -9,11 +9,11 @@ from itertools import takewhile
 
 from runctl_agent.account import Account
 from runctl_agent.contract.keys import Keys
+from runctl_agent.contract.manifest import Manifest
 from runctl_agent.contract.spec import Spec
 from runctl_agent.errors import NotFoundError, Occupied, WrongStateError
 from runctl_agent.runtime import Runtime
 from runctl_agent.store import scratch
-from runctl_agent.store.catalog import Ranked
 from runctl_agent.store.fetch import Progress, unheard
 from runctl_agent.store.folder import BELOW, Owner, empty
 from runctl_agent.store.journal import Journal
@@ -84,9 +84,9 @@ class Recovery:
                 os.close(before)
         return self._restorer.restore(self._destination)
 
-    def _arriving(self, one: Ranked, signature: str) -> None:
+    def _arriving(self, key: str, manifest: Manifest, signature: str) -> None:
         if self._destination in self._roots:
-            self._journal.restored(self._destination, one.manifest.checkpoint, signature, one.key, one.manifest)
+            self._journal.restored(self._destination, manifest.checkpoint, signature, key, manifest)
 
 
 def where(directory: str, roots: Sequence[str]) -> str:

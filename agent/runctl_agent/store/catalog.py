@@ -5,25 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from runctl_agent.contract.files import IDENTITY, ZSTD
 from runctl_agent.contract.keys import Keys, parse_manifest_key, snapshot
 from runctl_agent.contract.malformed import Malformed
-from runctl_agent.contract.manifest import Manifest, ManifestFile, Order, decode_manifest, order
+from runctl_agent.contract.manifest import Manifest, Order, decode_manifest, order
 from runctl_agent.runtime import Runtime, run_pool
 
 from .gc import SeenGc, read_gc
 from .objects import ObjectStore
+from .outline import DataObject, Outline, outline
 from .retry import patiently
 
 WIDTH = 8
+READERS = 4
+"""Manifests that are read at a time: of a large checkpoint each is megabytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A committed checkpoint; `key` is its manifest's, relative to the run."""
+    """A committed checkpoint; `key` is its manifest's, relative to the run. `Catalog.whole` has the manifest itself."""
 
     key: str
-    manifest: Manifest
+    manifest: Outline
 
     @property
     def order(self) -> Order:
@@ -44,13 +46,14 @@ class Listing:
 
 
 class Catalog:
-    """Reads manifests, each once: they are never rewritten."""
+    """Reads manifests, each once, for they are never rewritten; and keeps their outlines."""
 
     def __init__(self, store: ObjectStore, keys: Keys, runtime: Runtime) -> None:
         self._store = store
         self._keys = keys
         self._runtime = runtime
-        self._read: dict[str, Manifest] = {}
+        self._decoding = runtime.lock()  # what is decoded takes several times the memory of its bytes: one at a time
+        self._read: dict[str, Outline] = {}
 
     def listing(self, also: Iterable[str] = ()) -> Listing:
         """Every manifest that is listed, and those of the relative keys `also` that exist; but what is condemned is not read."""
@@ -63,7 +66,7 @@ class Catalog:
         run_pool(
             self._runtime,
             "manifests",
-            WIDTH,
+            READERS,
             lambda key: self._load(key, malformed),
             [key for key in relative if key not in self._read],
         )
@@ -76,31 +79,46 @@ class Catalog:
         got = patiently(self._runtime, lambda: self._store.get(self._keys.absolute(relative)))
         if got is None:
             return  # deleted since it was listed
-        manifest = read_manifest(self._keys, relative, got.body)
-        if isinstance(manifest, Malformed):
-            malformed[relative] = manifest.reason
+        with self._decoding:
+            read = self._outline(relative, got.body)
+        if isinstance(read, Malformed):
+            malformed[relative] = read.reason
         else:
-            self._read[relative] = manifest
+            self._read[relative] = read
 
-    def missing(self, manifest: Manifest) -> str:
+    def _outline(self, relative: str, body: bytes) -> Outline | Malformed:
+        manifest = read_manifest(self._keys, relative, body)
+        return manifest if isinstance(manifest, Malformed) else outline(manifest)
+
+    def whole(self, one: Ranked) -> Manifest | str:
+        """The manifest with its files' parts, read again; or why it can't be had."""
+        got = patiently(self._runtime, lambda: self._store.get(self._keys.absolute(one.key)))
+        if got is None:
+            return f"{one.key} was deleted meanwhile"
+        manifest = read_manifest(self._keys, one.key, got.body)
+        if isinstance(manifest, Malformed):
+            return f"{one.key} can't be read any more: {manifest.reason}"
+        return manifest if outline(manifest) == one.manifest else f"{one.key} is another by now"
+
+    def missing(self, manifest: Outline) -> str:
         """What is not as the manifest says, by a HEAD of each object: one sentence, empty if all is there."""
         reasons: list[str] = []
 
-        def check(file: ManifestFile) -> None:
-            if not reasons and (reason := self._fault(file)):
+        def check(one: DataObject) -> None:
+            if not reasons and (reason := self._fault(one)):
                 reasons.append(reason)
 
-        run_pool(self._runtime, "heads", WIDTH, check, manifest.files)
+        run_pool(self._runtime, "heads", WIDTH, check, manifest.objects)
         return min(reasons, default="")
 
-    def _fault(self, file: ManifestFile) -> str:
-        head = patiently(self._runtime, lambda: self._store.head(self._keys.absolute(file.object)))
+    def _fault(self, one: DataObject) -> str:
+        head = patiently(self._runtime, lambda: self._store.head(self._keys.absolute(one.object)))
         if head is None:
-            return f"{file.object} is missing"
-        if file.encoding in (IDENTITY, ZSTD) and head.size != file.stored:
-            return f"{file.object} has {head.size} bytes, not {file.stored}"
-        if head.crc is not None and head.crc != file.crc:
-            return f"{file.object} has the CRC-32 {head.crc:08x}, not {file.crc:08x}"
+            return f"{one.object} is missing"
+        if one.sized and head.size != one.stored:
+            return f"{one.object} has {head.size} bytes, not {one.stored}"
+        if head.crc is not None and head.crc != one.crc:
+            return f"{one.object} has the CRC-32 {head.crc:08x}, not {one.crc:08x}"
         return ""
 
 

@@ -23,6 +23,7 @@ from .catalog import Ranked, read_manifest
 from .conditional import put_conditionally
 from .epoch import EpochTaker
 from .objects import Got, ObjectStore
+from .outline import outline
 from .pointer import Pointer
 from .probe import prove_conditional_writes
 from .retry import pause
@@ -97,10 +98,11 @@ class Committer:
         key, body = self._document(manifest)
         # This line makes the checkpoint exist. All its data is in S3 before it, and the pointer moves after it.
         outcome = put_conditionally(self._store, self._runtime, key, body, manifest.nonce)
-        ranked = Ranked(self._keys.relative(key), manifest)
-        if outcome.standing is None or outcome.standing.body == body:
-            return ranked
-        return Ranked(ranked.key, self._standing(ranked, outcome.standing))
+        relative = self._keys.relative(key)
+        standing = manifest
+        if outcome.standing is not None and outcome.standing.body != body:
+            standing = self._standing(relative, manifest, outcome.standing)
+        return Ranked(relative, outline(standing))
 
     def _document(self, manifest: Manifest) -> tuple[str, bytes]:
         """The manifest's key and body."""
@@ -111,16 +113,16 @@ class Committer:
             what = f"the checkpoint {manifest.checkpoint!r} can't be described in a manifest"
             raise StoreError(what, str(error), "rename it, or exclude it in the run spec") from error
 
-    def _standing(self, ours: Ranked, got: Got) -> Manifest:
+    def _standing(self, relative: str, ours: Manifest, got: Got) -> Manifest:
         """The manifest that stands, if it is this very checkpoint, committed before by ourselves.
 
         Its data may lie elsewhere: what an earlier try could still name may have been condemned since, and sent in this one.
         """
-        other = read_manifest(self._keys, ours.key, got.body)
+        other = read_manifest(self._keys, relative, got.body)
         if isinstance(other, Malformed):
-            raise _conflict(self._keys.absolute(ours.key), f"what stands there can't be read: {other.reason}")
-        if _content(other) != _content(ours.manifest):
-            raise _conflict(self._keys.absolute(ours.key), f"{other.instance} committed another content there")
+            raise _conflict(self._keys.absolute(relative), f"what stands there can't be read: {other.reason}")
+        if _content(other) != _content(ours):
+            raise _conflict(self._keys.absolute(relative), f"{other.instance} committed another content there")
         return other
 
     def _point(self, ours: Ranked) -> Committed:

@@ -24,7 +24,6 @@ from runctl_agent.contract.manifest import Latest, Order, Rank, order
 from runctl_agent.contract.spec import Retention
 
 from .catalog import Ranked
-from .check import unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +87,9 @@ def name_of(one: Ranked) -> str:
 
 
 def _counts(one: Ranked) -> bool:
-    return one.manifest.complete and one.manifest.rank.weights and not unknown(one.manifest)
+    return one.manifest.complete and one.manifest.rank.weights and not one.manifest.unknown
 
 
 def _goes(one: Ranked, at: Cut) -> bool:
     manifest = one.manifest
-    return at.dooms(manifest.rank, manifest.epoch, manifest.seq) and not unknown(manifest)
+    return at.dooms(manifest.rank, manifest.epoch, manifest.seq) and not manifest.unknown

@@ -21,7 +21,6 @@ from runctl_agent.runtime import Runtime
 
 from . import codec
 from .catalog import Catalog, Ranked
-from .check import unknown
 from .fetch import Fetcher, Progress, unheard
 from .folder import Owner
 from .landing import Landing, Present
@@ -50,8 +49,8 @@ class Restored:
     bytes: int
 
 
-Arriving = Callable[[Ranked, str], None]
-"""Told which checkpoint is about to be moved into place, and the signature it will have there."""
+Arriving = Callable[[str, Manifest, str], None]
+"""Told which checkpoint is about to be moved into place, by its manifest's relative key, and the signature it will have there."""
 
 
 class Restorer:
@@ -63,7 +62,7 @@ class Restorer:
         keys: Keys,
         runtime: Runtime,
         owner: Owner | None = None,
-        arriving: Arriving = lambda one, signature: None,
+        arriving: Arriving = lambda key, manifest, signature: None,
         progress: Progress = unheard,
     ) -> None:
         self._keys = keys
@@ -127,9 +126,10 @@ class Restorer:
         passed: list[PassedBy] = []
         for one in wanted:
             outcome = self._take(one, landing)
-            if isinstance(outcome, int):
-                unread = self._unread_after(one.manifest)
-                return Restored(landing.place(one.manifest), one.manifest, (*unread, *passed), outcome)
+            if not isinstance(outcome, str):
+                manifest, fetched = outcome
+                unread = self._unread_after(manifest)
+                return Restored(landing.place(manifest), manifest, (*unread, *passed), fetched)
             passed.append(PassedBy(one.manifest.checkpoint, outcome))
         raise NotFoundError(
             f"no checkpoint under {self._keys.base} verifies",
@@ -143,32 +143,33 @@ class Restorer:
             if isinstance(place, Malformed) or place[:2] > (manifest.epoch, manifest.seq):
                 yield PassedBy(key, f"its manifest can't be read: {reason}")
 
-    def _take(self, one: Ranked, landing: Landing) -> int | str:
-        """Bytes fetched, or why it can't be had."""
-        manifest = one.manifest
-        if reason := unknown(manifest):
-            return reason
+    def _take(self, one: Ranked, landing: Landing) -> tuple[Manifest, int] | str:
+        """What it is, and the bytes fetched; or why it can't be had."""
+        if one.manifest.unknown:
+            return one.manifest.unknown
+        manifest = self._catalog.whole(one)
+        if isinstance(manifest, str):
+            return manifest
         present = landing.present(manifest)
         landing.sweep(keep=None if present in (Present.SAME, Present.OTHER) else manifest)
         if present is Present.SAME:
-            return 0
-        if reason := self._catalog.missing(manifest):
+            return manifest, 0
+        if reason := self._catalog.missing(one.manifest):
             return reason
         if present is Present.OTHER:
             raise landing.occupied(manifest)
         if any(file.encoding == ZSTD for file in manifest.files):
             codec.require()  # what can be mended is no reason to restore an older one
-        return self._bring(one, landing)
+        return self._bring(one.key, manifest, landing)
 
-    def _bring(self, one: Ranked, landing: Landing) -> int | str:
-        manifest = one.manifest
+    def _bring(self, key: str, manifest: Manifest, landing: Landing) -> tuple[Manifest, int] | str:
         try:
             with landing.tree(manifest, self._runtime.nonce()) as tree:
                 fetched = self._fetcher.fetch(manifest.files, tree)
-                landing.settle(manifest, tree, lambda signature: self._arriving(one, signature))
+                landing.settle(manifest, tree, lambda signature: self._arriving(key, manifest, signature))
         except (BadChecksum, NotFoundError) as error:
             return str(error)
-        return fetched
+        return manifest, fetched
 
 
 def _nothing_because(incomplete: int, malformed: int) -> str:

@@ -239,7 +239,7 @@ class Retainer:
 
     def _learn_sizes(self, work: _Work) -> None:
         """While the manifests are there that tell them."""
-        work.sizes |= {file.object: file.stored for one in work.found.listing.ranked for file in one.manifest.files}
+        work.sizes |= {data.object: data.stored for one in work.found.listing.ranked for data in one.manifest.objects}
 
     def _size(self, work: _Work, key: str) -> int:
         """Bytes of an object; asked for only where the manifest that told it is gone."""

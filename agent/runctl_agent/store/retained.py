@@ -55,10 +55,10 @@ def holdings(manifests: Iterable[Ranked], pins: Iterable[Pin], gc: Gc) -> dict[s
     committed: set[str] = set()
     for one in manifests:
         committed.add(name_of(one))
-        for file in one.manifest.files:
-            owner = snapshot_of(file.object)
+        for data in one.manifest.objects:
+            owner = snapshot_of(data.object)
             if owner is not None:
-                named.setdefault(owner, {}).setdefault(file.object, one.manifest.checkpoint)
+                named.setdefault(owner, {}).setdefault(data.object, one.manifest.checkpoint)
     # The committed name for themselves what they need, the condemned need nothing.
     waiting = [pin for pin in pins if pin.snapshot not in committed and not gc.condemns(pin.snapshot)]
     pinned = {name: pin.snapshot for pin in waiting for name in pin.names}

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from runctl_agent.contract.keys import Keys
-from runctl_agent.contract.manifest import Manifest
 from runctl_agent.runtime import ThreadRuntime
 from runctl_agent.store.catalog import Catalog, Listing
 from runctl_agent.store.objects import ObjectStore
+from runctl_agent.store.outline import Outline
 
 EVERY = 0.025
 """Seconds between two looks: by so much a latency may be shown too long."""
@@ -22,7 +22,7 @@ class Commit:
     """`latency`: seconds from the last byte of the finished file on the trainer's disk to the manifest seen in S3."""
 
     key: str
-    manifest: Manifest
+    manifest: Outline
     latency: float
 
 
@@ -72,7 +72,7 @@ class Commits:
     def newest(self) -> Commit | None:
         """By rank, after one more look."""
         listing = self._look()
-        return self._seen[listing.ranked[0].key] if listing.ranked else None
+        return next((self._seen[one.key] for one in listing.ranked if one.key in self._seen), None)
 
     def audit(self) -> Audit:
         """What is there, asked anew: nothing that was read before is taken for granted."""
@@ -87,8 +87,11 @@ class Commits:
             listing = self._catalog.listing()
             now = time.time()
             for one in sorted(listing.ranked, key=lambda ranked: ranked.key):
-                if one.key not in self._seen:
-                    finished = max(file.mtime_ns for file in one.manifest.files) / 1e9
+                if one.key in self._seen:
+                    continue
+                manifest = self._catalog.whole(one)
+                if not isinstance(manifest, str):  # else it was deleted since it was listed
+                    finished = max(file.mtime_ns for file in manifest.files) / 1e9
                     commit = Commit(one.key, one.manifest, max(0.0, now - finished))
                     self._tell(commit)
                     self._seen[one.key] = commit
