@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runctl_agent.store.bandwidth import Limiter
-from runctl_agent.store.body import PIECE, body_of
+from runctl_agent.store.bandwidth import LARGEST, SMALLEST, Limiter
+from runctl_agent.store.body import body_of
 from tests.fakes.clock import FakeRuntime
 
 
@@ -39,10 +39,15 @@ def test_a_body_goes_in_small_pieces_each_in_its_time() -> None:
     assert not isinstance(body, bytes)
     pieces = list(iter(lambda: body.read(1 << 20), b""))
     assert b"".join(pieces) == data
-    assert max(map(len, pieces)) == PIECE
-    assert clock.monotonic() - began >= (len(data) - PIECE) / 100_000
+    assert max(map(len, pieces)) == SMALLEST
+    assert clock.monotonic() - began >= (len(data) - SMALLEST) / 100_000
     body.seek(0)
     assert body.read(10) == data[:10], "a request that failed is sent again"
+
+
+def test_a_high_limit_lets_larger_pieces_through_and_waits_less_often() -> None:
+    clock = FakeRuntime()
+    assert [Limiter(clock, rate).piece for rate in (1, 2_000_000, 10**9)] == [SMALLEST, 40_000, LARGEST]
 
 
 def test_without_a_limit_a_body_stays_as_it_is() -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from runctl_agent.runtime import Runtime
 
+SMALLEST = 16 * 1024
+LARGEST = 1024**2
+
 
 class Limiter:
     """Each taker waits until those before it have had their time: over any while no more than the rate goes through, but
@@ -18,6 +21,11 @@ class Limiter:
     @property
     def limits(self) -> bool:
         return self._rate > 0
+
+    @property
+    def piece(self) -> int:
+        """Bytes to take at once: what a fiftieth of a second lets through, for each taking costs a wait."""
+        return min(max(self._rate // 50, SMALLEST), LARGEST)
 
     def take(self, count: int) -> None:
         """Wait for the right to send or fetch `count` bytes."""

@@ -8,8 +8,6 @@ from typing import IO, cast
 
 from .bandwidth import Limiter
 
-PIECE = 16 * 1024
-"""Bytes that are let through at once where a limit is set."""
 LUMP = 64 * 1024
 """Bytes that go to the socket in one call. Its timeout is for all of them, and on a new connection it is the one for
 connecting (5 s): a whole part at once never got through a slow line."""
@@ -59,7 +57,8 @@ class _Paced(_View):
         self._limiter = limiter
 
     def read(self, size: int | None = -1) -> memoryview:
-        piece = self._take(PIECE if size is None or size < 0 else min(size, PIECE))
+        most = self._limiter.piece
+        piece = self._take(most if size is None or size < 0 else min(size, most))
         self._limiter.take(len(piece))
         return piece
 

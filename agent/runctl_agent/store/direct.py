@@ -20,7 +20,6 @@ from botocore.session import get_session
 from botocore.signers import RequestSigner
 
 from .bandwidth import Limiter
-from .body import PIECE
 from .client import CONNECT_TIMEOUT, READ_TIMEOUT
 from .refusals import FOREIGN
 from .wire import OK, Server, Wire
@@ -105,8 +104,9 @@ class Direct:
         if self._limiter is None:
             yield body
             return
-        for begin in range(0, len(body), PIECE):
-            piece = body[begin : begin + PIECE]
+        most = self._limiter.piece
+        for begin in range(0, len(body), most):
+            piece = body[begin : begin + most]
             self._limiter.take(len(piece))
             yield piece
 
