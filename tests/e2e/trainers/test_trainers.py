@@ -34,10 +34,10 @@ class Trainer:
 
 
 TRAINERS = [
-    Trainer("torch", r"model_step_\d+\.pt|last\.pt", 5, 60, 66, "last.pt"),
-    Trainer("transformers", r"checkpoint-\d+", 3, 160, 180, "checkpoint-160"),
-    Trainer("lightning", r"epoch=.*\.ckpt|last.*\.ckpt", 3, 3200, 3600, "epoch=49-step=3200.ckpt"),
-    Trainer("dcp", r"step-\d+", 3, 50, 55, "step-50"),
+    Trainer("torch", r"model_step_\d+\.pt|last\.pt", 1, 60, 66, "last.pt"),
+    Trainer("transformers", r"checkpoint-\d+", 1, 160, 180, "checkpoint-160"),
+    Trainer("lightning", r"epoch=.*\.ckpt|last.*\.ckpt", 1, 3200, 3600, "epoch=49-step=3200.ckpt"),
+    Trainer("dcp", r"step-\d+", 1, 50, 55, "step-50"),
 ]
 
 
