@@ -27,17 +27,17 @@ KEPT = 1.0
 class Trainer:
     name: str
     pattern: str  # of the checkpoints that it keeps and rotates
-    least: int  # checkpoints that stood long enough, at least: how many do is the machine's to say
+    least: int  # checkpoints that stood long enough, at least
     steps: int
     resumed_steps: int
     resumed_from: str  # the newest checkpoint
 
 
 TRAINERS = [
-    Trainer("torch", r"model_step_\d+\.pt|last\.pt", 1, 60, 66, "last.pt"),
-    Trainer("transformers", r"checkpoint-\d+", 1, 160, 180, "checkpoint-160"),
-    Trainer("lightning", r"epoch=.*\.ckpt|last.*\.ckpt", 1, 3200, 3600, "epoch=49-step=3200.ckpt"),
-    Trainer("dcp", r"step-\d+", 1, 50, 55, "step-50"),
+    Trainer("torch", r"model_step_\d+\.pt|last\.pt", 15, 60, 66, "last.pt"),
+    Trainer("transformers", r"checkpoint-\d+", 5, 160, 180, "checkpoint-160"),
+    Trainer("lightning", r"epoch=.*\.ckpt|last.*\.ckpt", 5, 3200, 3600, "epoch=49-step=3200.ckpt"),
+    Trainer("dcp", r"step-\d+", 6, 50, 55, "step-50"),
 ]
 
 

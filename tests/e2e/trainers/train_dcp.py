@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import time
 from pathlib import Path
 
 import torch
@@ -15,6 +16,10 @@ from torch.distributed._tensor import Shard, distribute_tensor
 from torch.distributed.device_mesh import init_device_mesh
 
 from tests.e2e.trainers.ledger import Ledger
+
+
+PACE = 0.15
+"""Seconds that a step takes at least, as a real one does: two checkpoints are kept, and so each stands for over a second."""
 
 
 def train(rank: int, args: argparse.Namespace) -> None:
@@ -32,6 +37,7 @@ def train(rank: int, args: argparse.Namespace) -> None:
     step = int(state["step"])
     while step < args.steps:
         step += 1
+        began = time.monotonic()
         local = state["weights"].to_local()
         noise = torch.Generator().manual_seed(2 * step + rank)
         for _ in range(60):
@@ -39,6 +45,7 @@ def train(rank: int, args: argparse.Namespace) -> None:
             local = 0.9 * local + 0.01 * drift / drift.norm() + 0.1 * torch.randn(local.shape, generator=noise)
         state["weights"] = type(state["weights"]).from_local(local, mesh, [Shard(0)])
         state["step"] = torch.tensor([step])
+        time.sleep(max(0.0, began + PACE - time.monotonic()))
         if step % args.every:
             continue
         dcp.save(state, checkpoint_id=str(args.dir / f"step-{step}"))
