@@ -17,6 +17,7 @@ from .runtime import Runtime
 from .store.journal import Journal, Sending
 from .training.evidence import Outcome, Verdict
 from .training.opening import Decision
+from .training.order import Order
 from .training.state import TABLE, Life, Sync, again, begin, follow, leave, route, sync_conditions
 
 log = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ class Conduct:
     stage: Phase | None = None  # of the preparation
     doing: str = ""  # how far it is
     failure: tuple[str, ...] = ()  # why it can't be started
-    saving: bool = False
+    order: Order | None = None  # why it is being ended
     over: bool = False
     want: str = ""
     problems: tuple[str, ...] = ()
@@ -192,8 +193,8 @@ class Report:
             self._decide(decision, now)
         if self.life.terminal:
             return
-        if conduct.saving and self.life.phase is not Phase.SAVING and not ended:
-            self._to(self.life.to(Phase.SAVING, now), "somebody asked for the end")
+        if conduct.order is not None and self.life.phase is not Phase.SAVING and not ended:
+            self._to(self.life.to(Phase.SAVING, now), conduct.order.message)
         elif conduct.failure and self.life.phase is not Phase.SAVING:
             self._to(self.life.to(Phase.FAILED, now), conduct.failure[0])
         elif conduct.stage is not None:
@@ -209,8 +210,9 @@ class Report:
     def _follow(self, facts: Facts, now: float, durable: bool) -> None:
         verdict = facts.verdict
         if self.life.phase is Phase.SAVING:
-            if facts.conduct.over and durable:
-                self._to(replace(self.life.to(Phase.STOPPED, now), exit_code=verdict.exit_code), "everything is durable")
+            order = facts.conduct.order
+            if order is not None and facts.conduct.over and durable:
+                self._to(replace(self.life.to(order.outcome, now), exit_code=verdict.exit_code), _in_the_end(order))
         elif not (self._commanded and verdict.outcome is Outcome.WAITING):
             for life in follow(self.life, verdict, now, durable=durable):
                 self._to(life, verdict.reason)
@@ -226,6 +228,11 @@ class Report:
         if text != self._kept:
             self._journal.put(MEMORY, text)
             self._kept = text
+
+
+def _in_the_end(order: Order) -> str:
+    """The reason of a terminal phase: a limit is why it failed, of all else the phase itself says enough."""
+    return order.message if order.outcome is Phase.FAILED else "everything is durable"
 
 
 def _remembered(text: str) -> Life | None:

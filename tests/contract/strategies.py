@@ -163,6 +163,17 @@ states = st.builds(
     error=messages,
     want=nonces,
     trainer_pid=st.none() | st.integers(1, 2**22),
+    notice=labels,
+    notice_at=st.none() | times,
+    train_step=st.none() | counts,
+    train_epoch=st.none() | st.floats(0, 1e6),
+    loss=st.none() | st.floats(-1e9, 1e9),
+    cpu=st.none() | st.integers(0, 12_800),
+    rss=st.none() | counts,
+    disk_free=st.none() | counts,
+    gpu=st.none() | st.integers(0, 100),
+    gpu_memory=st.none() | counts,
+    gpu_heat=st.none() | st.integers(0, 200),
     details=st.lists(messages, max_size=40).map(tuple),
 )
 

@@ -48,6 +48,17 @@ EXAMPLE = State(
     error="PutObject data/000002-00000010/last.pt: 503 SlowDown",
     want="5f" * 16,
     trainer_pid=4242,
+    notice="spot terminate",
+    notice_at=1_795_457_480,
+    train_step=4620,
+    train_epoch=1.5,
+    loss=2.718,
+    cpu=190,
+    rss=8_589_934_592,
+    disk_free=107_374_182_400,
+    gpu=97,
+    gpu_memory=68_719_476_736,
+    gpu_heat=71,
     details=("committed checkpoint-4500", "committed checkpoint-4000"),
 )
 

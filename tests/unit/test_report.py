@@ -16,6 +16,7 @@ from runctl_agent.store.journal import HeldEpoch, Journal, Row, Sending
 from runctl_agent.store.progress import PartProgress
 from runctl_agent.training.evidence import Outcome, Verdict
 from runctl_agent.training.opening import Decision, Opening
+from runctl_agent.training.order import Cause, Order
 from tests.fakes.clock import FakeRuntime
 from tests.fakes.staged_files import finished, staged
 
@@ -23,6 +24,7 @@ MIB = 2**20
 WAITING = Verdict(Outcome.WAITING, None, "no training has been seen yet")
 RUNNING = Verdict(Outcome.RUNNING, None, "the training process is alive")
 KILLED = Verdict(Outcome.FAILED, 143, "the training ended with SIGTERM")
+ASKED = Order(Cause.STOP, Phase.STOPPED, "somebody asked for the end")
 FACTS = Facts(WAITING, None, True, 1, "", "", "", "", "", (), Conduct())
 
 
@@ -85,10 +87,10 @@ def test_a_preparation_that_fails_is_the_end_with_its_last_lines(journal: Journa
 def test_a_stop_is_saving_until_nothing_runs_and_all_is_durable(journal: Journal) -> None:
     made = report(journal)
     tell(made, RUNNING, stage=Phase.RESTORING)
-    assert tell(made, RUNNING, saving=True, want="n1").phase is Phase.SAVING
-    assert tell(made, KILLED, saving=True, over=False).phase is Phase.SAVING
-    assert tell(made, KILLED, saving=True, over=True, quiet=False).phase is Phase.SAVING
-    told = tell(made, KILLED, saving=True, over=True, want="n1")
+    assert tell(made, RUNNING, order=ASKED, want="n1").phase is Phase.SAVING
+    assert tell(made, KILLED, order=ASKED, over=False).phase is Phase.SAVING
+    assert tell(made, KILLED, order=ASKED, over=True, quiet=False).phase is Phase.SAVING
+    told = tell(made, KILLED, order=ASKED, over=True, want="n1")
     assert (told.phase, told.exit_code, told.want) == (Phase.STOPPED, 143, "n1")
     assert tell(made, KILLED).phase is Phase.STOPPED
 
@@ -182,16 +184,34 @@ def test_an_abort_that_is_refused_is_told(journal: Journal, sent: Row) -> None:
 
 def test_a_failure_while_it_is_being_stopped_is_no_failure(journal: Journal) -> None:
     made = report(journal)
-    tell(made, stage=Phase.SETUP, saving=True)
-    assert tell(made, failure=("it was cancelled",), saving=True, over=True).phase is Phase.STOPPED
+    tell(made, stage=Phase.SETUP, order=ASKED)
+    assert tell(made, failure=("it was cancelled",), order=ASKED, over=True).phase is Phase.STOPPED
+
+
+@pytest.mark.parametrize(
+    ("cause", "outcome"),
+    [
+        (Cause.STOP, Phase.STOPPED),
+        (Cause.NOTICE, Phase.INTERRUPTED),
+        (Cause.SHUTDOWN, Phase.INTERRUPTED),
+        (Cause.LIMIT, Phase.FAILED),
+    ],
+)
+def test_the_order_says_what_stands_in_the_end(journal: Journal, cause: Cause, outcome: Phase) -> None:
+    made, order = report(journal), Order(cause, outcome, "it has run for 3 days, and may for 2")
+    tell(made, RUNNING, stage=Phase.RESTORING)
+    assert tell(made, RUNNING, order=order).phase is Phase.SAVING
+    told = tell(made, KILLED, order=order, over=True)
+    assert (told.phase, told.exit_code) == (outcome, 143)
+    assert (order.message in told.details[0]) == (outcome is Phase.FAILED)
 
 
 def test_what_has_ended_by_itself_is_not_stopped(journal: Journal) -> None:
     made, done = report(journal), Verdict(Outcome.FINISHED, 0, "the training ended with exit code 0")
     tell(made, RUNNING, stage=Phase.RESTORING)
     assert tell(made, done, quiet=False).phase is Phase.FINISHING
-    assert tell(made, done, quiet=False, saving=True, over=True).phase is Phase.FINISHING
-    assert tell(made, done, saving=True, over=True).phase is Phase.FINISHED
+    assert tell(made, done, quiet=False, order=ASKED, over=True).phase is Phase.FINISHING
+    assert tell(made, done, order=ASKED, over=True).phase is Phase.FINISHED
 
 
 def test_what_still_settles_after_the_end_is_pending(journal: Journal) -> None:
@@ -202,8 +222,8 @@ def test_what_still_settles_after_the_end_is_pending(journal: Journal) -> None:
 
 
 def test_an_agent_that_comes_back_goes_on_saving(journal: Journal) -> None:
-    tell(report(journal), RUNNING, saving=True)
-    assert tell(report(journal), RUNNING, saving=True).phase is Phase.SAVING
+    tell(report(journal), RUNNING, order=ASKED)
+    assert tell(report(journal), RUNNING, order=ASKED).phase is Phase.SAVING
 
 
 def test_the_last_life_of_another_boot_is_remembered_over_restarts(journal: Journal) -> None:

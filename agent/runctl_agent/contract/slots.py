@@ -12,9 +12,10 @@ import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from .document import Fields, Wrong, encode, parse, text
-from .status import State, brief_state, read_state
+from .status import VITALS, State, brief_state, read_state
 
 SLOTS = ("a", "b")
 CHUNKS = 6
@@ -28,8 +29,8 @@ _LARGEST_DOCUMENT = 2 * 2**20  # more than deflate, at 1032 to 1, can make of si
 def pack(state: State, slot: str) -> tuple[str, ...]:
     """The chunks of `state`, none of them empty, at most six.
 
-    What is too large loses its oldest details, then the name of what is being sent, then the ends of its messages; a
-    checkpoint whose name alone does not fit loses the name, and says so.
+    What is too large loses its oldest details, then its vitals and the name of what is being sent, then the ends of its
+    messages; a checkpoint whose name alone does not fit loses the name, and says so.
 
     Raises ValueError for a state that `read_state` would refuse.
     """
@@ -89,7 +90,7 @@ def _smaller(state: State) -> Iterator[State]:
     """Ever smaller forms of `state`, the first of them itself."""
     yield state
     yield from _largest(len(state.details), lambda kept: replace(state, details=state.details[:kept]))
-    state = replace(state, details=(), sending=None)
+    state = _without_vitals(replace(state, details=(), sending=None))
     yield state
     longest = max(len(state.error), *(len(c.message) for c in state.conditions), 0)
     yield from _largest(longest, lambda kept: _shortened(state, kept))
@@ -108,6 +109,11 @@ def _largest(limit: int, form: Callable[[int], State]) -> Iterator[State]:
             high = middle - 1
     if low >= 0:
         yield form(low)
+
+
+def _without_vitals(state: State) -> State:
+    nothing: dict[str, Any] = dict.fromkeys(VITALS)
+    return replace(state, **nothing)
 
 
 def _shortened(state: State, longest: int) -> State:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import MISSING, dataclass
 from dataclasses import fields as fields_of
 
-from .document import Fields, Wrong, array, between, count, encode, optional, parse, seconds, show, text, total
+from .document import Fields, Wrong, array, between, count, encode, number, optional, parse, seconds, show, text, total
 from .keys import LAST_EPOCH
 from .malformed import Malformed
 from .names import component, matching, nonce, run_name
@@ -45,12 +45,26 @@ class State:
     error: str = ""  # the last one, in one line
     want: str = ""  # nonce of the last `runctl:want` acted on
     trainer_pid: int | None = None
+    notice: str = ""  # what takes the machine away, such as "spot terminate"; empty: nothing does
+    notice_at: int | None = None  # when it is gone
+    train_step: int | None = None  # this and the next two as the training itself says
+    train_epoch: float | None = None
+    loss: float | None = None
+    cpu: int | None = None  # of the training: percent of one core
+    rss: int | None = None  # of the training
+    disk_free: int | None = None  # where its checkpoints go
+    gpu: int | None = None  # utilisation in percent, the mean of all
+    gpu_memory: int | None = None  # used, of all
+    gpu_heat: int | None = None  # degrees Celsius, of the hottest
     details: tuple[str, ...] = ()  # newest first; what a state too large drops, oldest first
 
 
+VITALS = ("train_step", "train_epoch", "loss", "cpu", "rss", "disk_free", "gpu", "gpu_memory", "gpu_heat")
+"""What is measured of the training: it changes all the time, and is told with what else there is to tell."""
+
 VERSION = 1
 LONGEST_TEXT = 64
-"""Characters of an instance id, an agent version and a nonce; so that the smallest form of any state fits the tags."""
+"""Characters of an instance id, an agent version, a nonce and a notice; so that the smallest form of any state fits the tags."""
 
 
 def plain_state(state: State) -> dict[str, object]:
@@ -110,6 +124,17 @@ def read_state(fields: Fields) -> State:
         error=fields.get("error", text, ""),
         want=fields.get("want", nonce, ""),
         trainer_pid=fields.get("trainer_pid", optional(count), None),
+        notice=fields.get("notice", _label, ""),
+        notice_at=fields.get("notice_at", optional(seconds), None),
+        train_step=fields.get("train_step", optional(count), None),
+        train_epoch=fields.get("train_epoch", optional(number), None),
+        loss=fields.get("loss", optional(number), None),
+        cpu=fields.get("cpu", optional(count), None),
+        rss=fields.get("rss", optional(count), None),
+        disk_free=fields.get("disk_free", optional(count), None),
+        gpu=fields.get("gpu", optional(between(0, 100)), None),
+        gpu_memory=fields.get("gpu_memory", optional(count), None),
+        gpu_heat=fields.get("gpu_heat", optional(count), None),
         details=fields.get("details", array(text), ()),
     )
 

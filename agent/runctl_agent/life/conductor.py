@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from runctl_agent.attend import Attendant
 from runctl_agent.contract.keys import Keys
-from runctl_agent.contract.phases import Phase
+from runctl_agent.contract.phases import TERMINAL, Phase
 from runctl_agent.contract.spec import Spec
 from runctl_agent.contract.status import State, decode_state
 from runctl_agent.contract.tags import WANT
@@ -26,9 +26,11 @@ from runctl_agent.store.objects import Got
 from runctl_agent.surroundings import Own, Reached, Surroundings
 from runctl_agent.training.evidence import Outcome
 from runctl_agent.training.opening import Decision, Known, decide
+from runctl_agent.training.order import Cause, Order
 from runctl_agent.training.record import was_started
 
 from .ending import Ending
+from .orders import Orders
 from .quarantine import Quarantine
 from .starter import Starter
 from .wants import Flushing, Wants
@@ -37,6 +39,8 @@ log = logging.getLogger(__name__)
 
 LEARN = 60.0
 """Seconds between tries to learn the LaunchTime, which costs a call of EC2 only until it is known."""
+
+ASKED = Order(Cause.STOP, Phase.STOPPED, "somebody asked for the end")
 
 LAUNCHED = "launched"
 LAUNCHED_BEFORE = "launched.before"
@@ -79,6 +83,7 @@ class Conductor:
         for one in self.unmet:
             log.warning("%s", one)
         self._wants = Wants(runtime, journal, around.boot_id, flushing, wish)
+        self._orders = Orders(runtime, journal, around.boot_id)
         self._ending = Ending(runtime, spec.training, around.processes())
 
     @property
@@ -120,9 +125,24 @@ class Conductor:
                 self._launched(reached)
         return own.tag(WANT)
 
+    def order(self, order: Order) -> None:
+        """End the training; from any task."""
+        self._orders.give(order)
+
+    @property
+    def ordered(self) -> Order | None:
+        """Why the training is to end; None while it may go on, and once its life is over."""
+        phase = self._report.life.phase
+        if phase is Phase.SAVING:
+            return self._orders.standing or ASKED  # the journal may have lost it
+        return None if phase in TERMINAL else self._orders.standing
+
     def turn(self, attendant: Attendant) -> None:
         """One look at a run that is to end."""
-        if not self._saving:
+        if self._wants.stop and not self._report.life.terminal:
+            self.order(ASKED)
+        self._orders.keep()
+        if self.ordered is None:
             return
         if self._starter is not None and self._starter.preparing:
             self._starter.cancel()
@@ -133,15 +153,10 @@ class Conductor:
         over = self._ending.turn(attendant.process, alive=alive, written_by=attendant.pid_written_by)
         self._over = over and begun and not alive
 
-    @property
-    def _saving(self) -> bool:
-        life = self._report.life
-        return (self._wants.stop and not life.terminal) or life.phase is Phase.SAVING
-
     def conduct(self) -> Conduct:
         starter = self._starter
         problems = tuple(filter(None, (self._wants.problem, self._ending.problem)))
-        common = Conduct(saving=self._saving, over=self._over, want=self._wants.acknowledged, problems=problems)
+        common = Conduct(order=self.ordered, over=self._over, want=self._wants.acknowledged, problems=problems)
         if starter is None:
             return common
         return replace(
