@@ -91,6 +91,10 @@ class SourceChanged(RunctlError):
     exit_code = 6
 
 
+class GaveWay(RunctlError):
+    """What was being sent waits for something else; its parts stay sent."""
+
+
 class DiskShort(RunctlError):
     """Nothing was written; the oldest superseded snapshot is let go before the next try."""
 

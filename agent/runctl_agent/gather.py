@@ -18,6 +18,7 @@ from .errors import JournalError, NotFoundError, RunctlError
 from .intake import RETRY, Candidate, Intake
 from .records import Change, Moment
 from .runtime import Event, Mailbox, Runtime
+from .saves import Saves
 from .store.journal import Journal
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,9 @@ class Gatherer:
         filled: Event,
         *,
         settle: float,
+        saves: Saves | None = None,
     ) -> None:
+        self._saves = saves or Saves()
         self._runtime = runtime
         self._readers = readers
         self._settler = settler
@@ -217,8 +220,11 @@ class Gatherer:
         if adopting:
             self._adopt()
         if not self.held:
-            for finished in self._settler.finished(self._moment(), ended=self._ended):
+            now = self._moment()
+            for finished in self._settler.finished(now, ended=self._ended):
                 self._intake.offer(finished)
+                self._saves.finishes(finished, now.mono)
+            self._saves.waits(((root, name) for root, name, _ in self._settler.unfinished()), now.mono)
         self._set_backlog()
         self._whole.clear()
         self._dirty.clear()

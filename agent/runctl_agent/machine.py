@@ -61,7 +61,7 @@ class Machine:
         if instance is None:
             return Reached(None, host_name(), store, None)
         tags = self.tags(instance)
-        return Reached(instance, instance.id, store, tags, _Own(self._imds, tags))
+        return Reached(instance, instance.id, store, tags, _Own(self._imds, tags), self._imds.life_cycle())
 
     def jobs(self) -> Workers:
         return Workers()
@@ -158,6 +158,9 @@ class _Own:
 
     def tag(self, key: str) -> str | None:
         return self._imds.tag(key)
+
+    def event(self, path: str) -> bytes | None:
+        return self._imds.event(path)
 
     def launch_time(self) -> int:
         return self._tags.launch_time()

@@ -23,9 +23,11 @@ from .contract.status import State
 from .disk.lock import Locks
 from .disk.stage import Stager
 from .errors import RunctlError
+from .facts import facts_of
 from .life.conductor import Conductor
 from .life.quarantine import Quarantine
 from .life.wants import Flushing
+from .outlook import Outlook
 from .pruning import Wish
 from .publish import Publisher, TagPort
 from .reaching import Reaching
@@ -34,11 +36,11 @@ from .runtime import Runtime, Task
 from .sender import Sender
 from .stages import gatherer_of, sender_of
 from .store.commit import Committer
+from .store.course import Course
 from .store.journal import Journal
 from .surroundings import Reached, Surroundings
 from .telling import TELL, Telling
 from .training.evidence import Verdict
-from .training.state import refusal
 
 log = logging.getLogger(__name__)
 
@@ -67,16 +69,19 @@ class Pipeline:
         self._filled = runtime.event()
         self.stopping = runtime.event()
         self.keys = keys
-        self.gatherer = gatherer_of(runtime, spec, stager, locks, journal, self._filled)
+        self._outlook = Outlook(runtime, spec, journal, Course(), self._filled)
+        self.gatherer = gatherer_of(runtime, spec, stager, locks, journal, self._filled, self._outlook.saves)
         self.attendant = Attendant(runtime, spec, state_dir, around.boot_id, around.processes(), journal)
         commanded = bool(spec.training.command)
-        self.report = Report(runtime, spec.run, journal, around.boot_id, around.boot_time, commanded=commanded)
+        self.report = Report(
+            runtime, spec.run, journal, around.boot_id, around.boot_time, commanded=commanded, outlook=self._outlook
+        )
         gatherer = self.gatherer
         flushing = Flushing(gatherer.rescan, lambda: gatherer.recovered.is_set() and gatherer.journaled)
         self._wish = Wish(self._filled) if spec.retention.wanted else None
         quarantine = Quarantine(gatherer.hold, gatherer.adopt, lambda: gatherer.held)
         self.conductor = Conductor(
-            runtime, spec, keys, state_dir, home, journal, around, self.report, flushing, quarantine, self._wish
+            runtime, spec, keys, state_dir, home, journal, around, self.report, flushing, quarantine, self._wish, self._outlook
         )
         self.publisher = self._publisher(None, None)
         self.sender: Sender | None = None
@@ -186,51 +191,17 @@ class Pipeline:
         return self._state
 
     def _facts(self) -> Facts:
-        sender, gatherer = self.sender, self.gatherer
-        unreached = self._reaching.error
-        conduct = self.conductor.conduct()
-        troubles = [*gatherer.problems(), *conduct.problems]
-        if conduct.trouble is not None:
-            troubles.append(str(conduct.trouble))
-        if self._untold is not None:
-            troubles.append(str(self._untold))
-        if sender is not None and sender.pruning is not None and sender.pruning.problem:
-            troubles.append(sender.pruning.problem)
-        busy = sender is not None and sender.busy  # asked first: what it drops is the gatherer's before it says so
-        return Facts(
-            verdict=self.attendant.verdict,
-            trainer_pid=self.attendant.process.pid if self.attendant.process is not None else None,
-            quiet=not busy and gatherer.quiet,
-            epoch=sender.epoch if sender is not None else 0,
-            refused=self._refused(),
-            fenced=sender.fenced if sender is not None else "",
-            disk_full=gatherer.disk_full,
-            incomplete=sender.incomplete if sender is not None else "",
-            last_error=str(unreached) if unreached is not None else sender.last_error if sender is not None else "",
-            conduct=conduct,
-            failures=sender.failures if sender is not None else self._reaching.failures,
-            retry_at=sender.retry_at if sender is not None else self._reaching.retry_at,
-            problems=(
-                *troubles,
-                *self._watcher.problems(),
-                *self.attendant.problems,
-                *map(str, self.publisher.problems()),
-                *self.conductor.unmet,
-            ),
+        return facts_of(
+            self.attendant,
+            self.conductor,
+            self.gatherer,
+            self.publisher,
+            self.sender,
+            self._reaching,
+            untold=self._untold,
+            watching=self._watcher.problems(),
+            at_risk=self._outlook.at_risk() if self.conductor.takeable else "",
         )
-
-    def _refused(self) -> str:
-        """What someone has to mend: S3, EC2 or a directory refuses the agent."""
-        if self._reaching.error is not None:
-            return refusal(self._reaching.error)
-        if self.sender is not None and self.sender.refused:
-            return self.sender.refused
-        if self.sender is not None and self.sender.pruning is not None and self.sender.pruning.refused:
-            return self.sender.pruning.refused
-        if preparing := refusal(self.conductor.conduct().trouble):
-            return preparing
-        denied = [problem.error for problem in self.publisher.problems() if problem.denied]
-        return refusal(denied[0]) if denied else self.gatherer.refused
 
     def _send(self) -> None:
         found = self._reaching.run()
@@ -257,9 +228,11 @@ class Pipeline:
             trainer=lambda: self.attendant.process,
             filled=self._filled,
             wish=self._wish,
+            course=self._outlook.course,
         )
         self._republish(reached, committer, self.sender)
         self._tasks.append(self._runtime.spawn("listen", lambda: self.conductor.listen(reached)))
+        self._tasks.append(self._runtime.spawn("notices", lambda: self.conductor.heed(reached)))
         self._tasks.append(self._runtime.spawn("begin", lambda: self.conductor.begin(reached, elsewhere, self._nothing_behind)))
         if not self.stopping.is_set():
             self.sender.run()

@@ -121,7 +121,7 @@ class Publisher:
 
 
 def _urgency(before: State | None, state: State, *, urgent: bool) -> Urgency:
-    if before is None or before.phase is not state.phase:
+    if before is None or before.phase is not state.phase or before.notice != state.notice:
         return Urgency.PHASE
     if state.want != before.want:
         return Urgency.PHASE  # somebody asked, and waits for the answer

@@ -1,10 +1,17 @@
-"""How fast what is pending gets to S3. Pure: the clock is an argument, in monotonic seconds."""
+"""How fast what is pending gets to S3, and how evenly. Pure: the clock is an argument, in monotonic seconds."""
 
 from __future__ import annotations
 
 from collections import deque
+from statistics import pstdev
 
 WINDOW = 60.0
+
+STRETCH = 5.0
+"""Seconds of sending that are compared with each other: parts land in lumps."""
+
+UNEVEN = 0.25
+"""The share of the mean that is taken for the spread, where too little was seen to tell."""
 
 
 class Rate:
@@ -27,6 +34,21 @@ class Rate:
             self._samples.popleft()
         _, before, idle_until = self._samples[0]
         return int((sent - before) / (busy - idle_until)) if busy > idle_until else 0
+
+    @property
+    def busy(self) -> float:
+        """Seconds of sending that the mean is made of."""
+        return self._samples[-1][2] - self._samples[0][2] if self._samples else 0.0
+
+    def spread(self, mean: float) -> float:
+        """The standard deviation between stretches of sending, bytes per second."""
+        rates: list[float] = []
+        _, sent_before, busy_before = self._samples[0] if self._samples else (0.0, 0, 0.0)
+        for _, sent, busy in self._samples:
+            if busy - busy_before >= STRETCH:
+                rates.append((sent - sent_before) / (busy - busy_before))
+                sent_before, busy_before = sent, busy
+        return pstdev(rates) if len(rates) > 1 else UNEVEN * mean
 
 
 def eta(pending: int, rate: int) -> int | None:

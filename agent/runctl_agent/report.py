@@ -10,11 +10,14 @@ from dataclasses import asdict, dataclass, replace
 from . import __version__
 from .contract.phases import Phase
 from .contract.status import State
+from .contract.tags import rfc3339
 from .errors import JournalError, RunctlError
+from .outlook import Outlook
 from .rate import Rate, eta
 from .records import Instance
 from .runtime import Runtime
 from .store.journal import Journal, Sending
+from .training.deadline import MARGIN
 from .training.evidence import Outcome, Verdict
 from .training.opening import Decision
 from .training.order import Order
@@ -46,6 +49,21 @@ class Facts:
     conduct: Conduct
     failures: int = 0  # in a row, before a row of the journal's is even tried
     retry_at: float | None = None  # wall-clock seconds
+    at_risk: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Noticed:
+    """What EC2 announces, and when it happens in wall-clock seconds; `problem`: what of it was not understood."""
+
+    text: str
+    at: float | None
+    problem: str = ""
+
+    @property
+    def line(self) -> str:
+        when = "" if self.at is None else f" at {rfc3339(int(self.at))}"
+        return f"notice: {self.text}{when}" + (f" ({self.problem})" if self.problem else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +79,25 @@ class Conduct:
     want: str = ""
     problems: tuple[str, ...] = ()
     trouble: RunctlError | None = None  # what the preparation waits for
+    notices: tuple[Noticed, ...] = ()  # what matters most first
 
 
 class Report:
     """Keeps the life of the present attempt, in the journal too, and makes the state to publish."""
 
     def __init__(
-        self, runtime: Runtime, run: str, journal: Journal, boot_id: str, boot_time: int, *, commanded: bool = False
+        self,
+        runtime: Runtime,
+        run: str,
+        journal: Journal,
+        boot_id: str,
+        boot_time: int,
+        *,
+        commanded: bool = False,
+        outlook: Outlook | None = None,
     ) -> None:
         """`commanded`: the training is started by the agent; else by somebody else, and is waited for."""
+        self._outlook = outlook
         self._runtime = runtime
         self._run = run
         self._journal = journal
@@ -125,6 +153,8 @@ class Report:
         sending = self._journal.sending() if pending.checkpoints else None
         self._watch(totals.sent_bytes, sending, now)
         rate = self._rate.sample(self._runtime.monotonic(), totals.sent_bytes, pending=pending.bytes > 0)
+        if self._outlook is not None:
+            self._outlook.measured(rate, self._rate.spread(rate), self._rate.busy)
         trouble = self._journal.trouble()
         retry_at = trouble.retry_at if facts.retry_at is None else facts.retry_at
         problems = (*facts.problems, *([trouble.abort_error] if trouble.abort_error else []))
@@ -138,9 +168,12 @@ class Report:
             disk_full=facts.disk_full,
             incomplete=facts.incomplete,
             pending_checkpoints=pending.checkpoints,
+            at_risk=facts.at_risk,
         )
         self._live(sync_conditions(self.life, sync, now))
         newest = totals.newest
+        notices = facts.conduct.notices
+        notice = next(iter(notices), None)
         return State(
             run=self._run,
             phase=self.life.phase,
@@ -172,8 +205,14 @@ class Report:
             want=facts.conduct.want,
             error=next(iter(facts.conduct.failure), "") or facts.last_error or next(iter(problems), ""),
             trainer_pid=facts.trainer_pid,
-            details=tuple(filter(None, (*facts.conduct.failure, *problems, facts.conduct.doing, *self._details)))[:DETAILS],
+            notice=notice.text if notice is not None else "",
+            notice_at=int(notice.at) if notice is not None and notice.at is not None else None,
+            details=self._lines(facts.conduct, problems),
         )
+
+    def _lines(self, conduct: Conduct, problems: tuple[str, ...]) -> tuple[str, ...]:
+        announced = (notice.line for notice in conduct.notices)
+        return tuple(filter(None, (*conduct.failure, *announced, *problems, conduct.doing, *self._details)))[:DETAILS]
 
     def _watch(self, sent: int, sending: Sending | None, now: float) -> None:
         """When something moved last; what is copied inside S3 counts, and is not among the bytes sent."""
@@ -211,8 +250,11 @@ class Report:
         verdict = facts.verdict
         if self.life.phase is Phase.SAVING:
             order = facts.conduct.order
-            if order is not None and facts.conduct.over and durable:
-                self._to(replace(self.life.to(order.outcome, now), exit_code=verdict.exit_code), _in_the_end(order))
+            last_moment = order is not None and order.at is not None and now >= order.at - MARGIN
+            if order is not None and facts.conduct.over and (durable or last_moment):
+                self._to(
+                    replace(self.life.to(order.outcome, now), exit_code=verdict.exit_code), _in_the_end(order, durable=durable)
+                )
         elif not (self._commanded and verdict.outcome is Outcome.WAITING):
             for life in follow(self.life, verdict, now, durable=durable):
                 self._to(life, verdict.reason)
@@ -230,9 +272,11 @@ class Report:
             self._kept = text
 
 
-def _in_the_end(order: Order) -> str:
+def _in_the_end(order: Order, *, durable: bool) -> str:
     """The reason of a terminal phase: a limit is why it failed, of all else the phase itself says enough."""
-    return order.message if order.outcome is Phase.FAILED else "everything is durable"
+    if order.outcome is Phase.FAILED:
+        return order.message
+    return "everything is durable" if durable else "not everything could be sent in time"
 
 
 def _remembered(text: str) -> Life | None:

@@ -10,17 +10,21 @@ from dataclasses import dataclass
 from .contract.manifest import Manifest, ManifestFile, Rank
 from .disk.lock import Locks
 from .disk.stage import Stager
-from .errors import JournalError, RunctlError, SourceChanged, StoreError, StoreRefused, WrongStateError
+from .errors import GaveWay, JournalError, RunctlError, SourceChanged, StoreError, StoreRefused, WrongStateError
 from .lineage import Lineage
 from .pruning import Pruning
 from .records import Staged
 from .runtime import Event, Runtime
 from .store.backoff import backoff
 from .store.commit import Committed, Committer
+from .store.course import Course
 from .store.journal import Journal, Row
 from .store.upload import Uploader
 
 log = logging.getLogger(__name__)
+
+HURRY = 2.0
+"""Seconds that are waited at most after a failure, while the machine is being taken away."""
 
 IDLE = 5.0
 """Seconds between looks for rows whose retry is due or whose owner died."""
@@ -57,7 +61,9 @@ class Sender:
         filled: Event,
         dropped: Callable[[Row], None],
         pruning: Pruning | None = None,
+        course: Course | None = None,
     ) -> None:
+        self._course = course or Course()
         self._runtime = runtime
         self._run = run
         self._instance = instance
@@ -113,8 +119,9 @@ class Sender:
                 self.pruning.enter(self.epoch)
             self._uploader.settle_aborts()
             self.busy = True
-            row = self._journal.claim(self._runtime.now())
+            row = self._journal.claim(self._runtime.now(), self._course.first)
             if row is not None:
+                self._course.begun(row.id, self._runtime.monotonic())
                 self.send(row)
                 return True
             self.failures = 0
@@ -128,7 +135,11 @@ class Sender:
 
     def pause(self) -> float:
         """Seconds until the next turn, unless a row comes in."""
-        return backoff(self.failures, self._runtime.random()) if self.failures else IDLE
+        return self._hurried(backoff(self.failures, self._runtime.random())) if self.failures else IDLE
+
+    def _hurried(self, seconds: float) -> float:
+        """A long pause would be the end of it where the machine goes."""
+        return min(seconds, HURRY) if self._course.hurried else seconds
 
     def send(self, row: Row) -> None:
         """Upload and commit one claimed row, under its lock."""
@@ -144,6 +155,9 @@ class Sender:
             self._commit(row, self._manifest(row, files))
         except SourceChanged as error:
             self._drop(row, error)
+        except GaveWay as error:
+            log.info("%s", error)
+            self._journal.give_back(row.id)
         except RunctlError as error:
             self._again(row, error)
         except OSError as error:
@@ -195,7 +209,7 @@ class Sender:
     def _again(self, row: Row, error: RunctlError) -> None:
         permanent = isinstance(error, StoreError) and error.permanent
         wait = backoff(row.attempts + 1, self._runtime.random(), permanent=permanent)
-        self._unreleased.append((row.id, str(error), self._runtime.now() + wait))
+        self._unreleased.append((row.id, str(error), self._runtime.now() + self._hurried(wait)))
         self._failed(error)
         self._release()
 

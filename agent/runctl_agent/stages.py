@@ -16,9 +16,11 @@ from .lineage import Lineage
 from .pruning import Pruning, Wish
 from .records import Held, ProcessId
 from .runtime import Event, Runtime
+from .saves import Saves
 from .sender import Sender
 from .store import codec
 from .store.commit import Committer
+from .store.course import Course
 from .store.dedup import Dedup
 from .store.journal import Journal, Row
 from .store.pins import Pins
@@ -32,11 +34,13 @@ def compression(spec: Spec) -> str:
     return "none" if codec.lacks(spec.compression) else spec.compression  # asks for the extra only where it is needed
 
 
-def gatherer_of(runtime: Runtime, spec: Spec, stager: Stager, locks: Locks, journal: Journal, filled: Event) -> Gatherer:
+def gatherer_of(
+    runtime: Runtime, spec: Spec, stager: Stager, locks: Locks, journal: Journal, filled: Event, saves: Saves | None = None
+) -> Gatherer:
     """watch → settle → stage → journal."""
     readers = {watched.path: Reader(watched) for watched in spec.checkpoints}
     intake = Intake(runtime, list(readers), stager, locks, journal, spec.settle)
-    return Gatherer(runtime, readers, Settler(spec.settle), intake, journal, filled, settle=spec.settle)
+    return Gatherer(runtime, readers, Settler(spec.settle), intake, journal, filled, settle=spec.settle, saves=saves)
 
 
 def sender_of(
@@ -54,6 +58,7 @@ def sender_of(
     trainer: Callable[[], ProcessId | None],
     filled: Event,
     wish: Wish | None = None,
+    course: Course | None = None,
 ) -> Sender:
     """journal → upload → commit, and retention, where there is one and `wish` can ask for it."""
 
@@ -65,8 +70,12 @@ def sender_of(
     lineage = Lineage(runtime, journal, committer, reached.name, boot_id, backlog=lambda: gatherer.backlog, trainer=trainer)
     dedup = Dedup(reached.store, keys, journal) if spec.dedup else None
     pins = Pins(reached.store, keys, runtime)
-    uploader = Uploader(reached.store, journal, keys, runtime, compression=compression(spec), dedup=dedup, pins=pins)
+    uploader = Uploader(
+        reached.store, journal, keys, runtime, compression=compression(spec), dedup=dedup, pins=pins, course=course
+    )
     pruning = None
     if wish is not None and spec.retention.wanted:
         pruning = Pruning(runtime, Retainer(reached.store, keys, runtime, spec.retention), journal, wish)
-    return Sender(runtime, spec.run, reached.name, journal, stager, locks, uploader, committer, lineage, filled, dropped, pruning)
+    return Sender(
+        runtime, spec.run, reached.name, journal, stager, locks, uploader, committer, lineage, filled, dropped, pruning, course
+    )

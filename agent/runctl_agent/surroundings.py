@@ -23,6 +23,7 @@ class Reached:
     store: ObjectStore
     tags: TagPort | None
     own: Own | None = None
+    life_cycle: str | None = None  # `spot`, `on-demand`, …
 
 
 class Own(Protocol):
@@ -30,6 +31,9 @@ class Own(Protocol):
 
     def tag(self, key: str) -> str | None:
         """One of its own tags, at no cost; None where it has none, or can't have them this way. Raises ImdsUnavailable."""
+
+    def event(self, path: str) -> bytes | None:
+        """What stands at a path of its metadata, below /latest/; None for nothing. Raises ImdsUnavailable."""
 
     def launch_time(self) -> int:
         """When it was launched, or started last, in whole seconds since the epoch. Raises TagError."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 
 from runctl_agent.errors import NotFoundError
 from runctl_agent.records import ProcessId
@@ -16,6 +17,7 @@ class FakeProcesses:
     def __init__(self) -> None:
         self.signalled: list[tuple[ProcessId, signal.Signals]] = []
         self.held: set[ProcessId] = set()
+        self.on_signal: Callable[[ProcessId, signal.Signals], None] = lambda process, number: None
         self._owners: dict[ProcessId, int] = {}
         self._zombies: set[ProcessId] = set()
         self._ticks = 100
@@ -55,6 +57,7 @@ class FakeProcesses:
         if not self.alive(process):
             raise NotFoundError(f"can't send {number.name} to process {process.pid}", "it has ended")
         self.signalled.append((process, number))
+        self.on_signal(process, number)
 
     def forget(self, process: ProcessId) -> None:
         self.held.discard(process)

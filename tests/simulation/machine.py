@@ -23,9 +23,10 @@ from runctl_agent.store.objects import ObjectStore
 from runctl_agent.surroundings import Reached
 from runctl_agent.training.job import Jobs
 from tests.fakes.memory_store import MemoryStore
+from tests.fakes.metadata import FakeMetadata
 from tests.fakes.processes import BOOT, FakeProcesses
 from tests.fakes.tag_store import TagStore
-from tests.simulation.ports import Flaky, KillableLocks, SimTags, SimWatcher, Stepping
+from tests.simulation.ports import Flaky, KillableLocks, SimOwn, SimTags, SimWatcher, Stepping
 from tests.simulation.seeded import Scheduler, Seeded
 from tests.simulation.trainers import Disk, FileTrainer, History, HuggingFaceTrainer
 
@@ -93,6 +94,7 @@ class Machine:
         self.alive: list[tuple[float, float]] = []
         self.trained = False
         self.lost = False
+        self.metadata: FakeMetadata | None = None
 
     @property
     def life(self) -> Life:
@@ -215,7 +217,9 @@ class Around:
         self._runtime.sleep(self._runtime.random())
         store = Flaky(machine.store, self._runtime, lambda: machine.faults.chance if machine.faulty else 0.0)
         tags = cast(TagPort, SimTags(machine.tags, self._runtime))
-        return Reached(machine.instance, machine.instance.id, cast(ObjectStore, store), tags)
+        own = None if machine.metadata is None else SimOwn(machine.metadata, self._runtime)
+        life_cycle = None if own is None else "spot"
+        return Reached(machine.instance, machine.instance.id, cast(ObjectStore, store), tags, own, life_cycle)
 
     def write_status(self, body: bytes) -> None:
         (self._machine.state_dir / "status.json").write_bytes(body)

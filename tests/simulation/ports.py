@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from runctl_agent.disk.lock import CheckpointLock, Locks
 from runctl_agent.errors import SlowDown, StoreUnavailable
 from runctl_agent.records import Change, Hinted
+from tests.fakes.metadata import FakeMetadata
 from tests.simulation.seeded import Seeded
 
 R = TypeVar("R")
@@ -128,3 +129,22 @@ class SimTags:
         self._runtime.step()
         found: Mapping[str, str] = self._inner.read()
         return found
+
+
+class SimOwn:
+    """What the instance learns of itself from its metadata."""
+
+    def __init__(self, metadata: FakeMetadata, runtime: Seeded) -> None:
+        self._metadata = metadata
+        self._runtime = runtime
+
+    def tag(self, key: str) -> str | None:
+        self._runtime.step()
+        return None
+
+    def event(self, path: str) -> bytes | None:
+        self._runtime.step()
+        return self._metadata.read(path)
+
+    def launch_time(self) -> int:
+        return 1_799_999_000

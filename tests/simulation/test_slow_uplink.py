@@ -11,10 +11,10 @@ import pytest
 
 from runctl_agent.disk import hold
 from runctl_agent.store import plan
-from tests.fakes.memory_store import MemoryStore
 from tests.simulation.machine import Faults, Machine
 from tests.simulation.promises import Promises, content_of
 from tests.simulation.seeded import Scheduler
+from tests.simulation.slow_store import SlowStore
 from tests.simulation.trainers import Disk, History, digest, torch_like
 
 NAME = "last.pt"
@@ -23,30 +23,6 @@ TAKES = 8.0
 SIZE = 8000
 VERSIONS = 14
 PART = 1000
-
-
-class SlowStore(MemoryStore):
-    """One uplink of so many bytes a virtual second; what is sent beside each other shares it."""
-
-    def __init__(self, scheduler: Scheduler, rate: float) -> None:
-        super().__init__()
-        self._scheduler = scheduler
-        self._rate = rate
-        self._free_at = 0.0
-
-    def put(
-        self, key: str, body: bytes | memoryview, *, crc: int | None = None, if_absent: bool = False, if_match: str | None = None
-    ) -> str:
-        self._send(len(body))
-        return super().put(key, body, crc=crc, if_absent=if_absent, if_match=if_match)
-
-    def put_part(self, key: str, upload_id: str, number: int, body: bytes | memoryview, crc: int) -> str:
-        self._send(len(body))
-        return super().put_part(key, upload_id, number, body, crc)
-
-    def _send(self, size: int) -> None:
-        self._free_at = max(self._scheduler.mono, self._free_at) + size / self._rate
-        self._scheduler.block(self._free_at - self._scheduler.mono, lambda: False)
 
 
 def in_place(disk: Disk, body: bytes) -> None:

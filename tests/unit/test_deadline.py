@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from runctl_agent.training.deadline import MARGIN, Pending, Situation, choose, newest_of, plan, ranked, seconds
+from runctl_agent.training.deadline import MARGIN, SLACK, Pending, Situation, choose, newest_of, plan, ranked, seconds
 
 NOW = 1_700_000_000.0
 MB = 10**6
@@ -142,7 +142,8 @@ def test_training_goes_on_as_long_as_that_loses_nothing(situation: Situation) ->
         assert found.signal_at >= last - 1e-6
     elif situation.save_bytes is not None and situation.save_seconds is not None:
         sent = seconds(situation, situation.save_bytes)
-        assert found.signal_at >= min(situation.at - MARGIN - sent - situation.save_seconds, situation.at - MARGIN - 6.0) - 1e-6
+        last = situation.at - MARGIN - max(sent + situation.save_seconds + SLACK, 6.0)
+        assert found.signal_at >= last - 1e-6
 
 
 def of(*sizes: int, sending: int | None = None, **others: object) -> Situation:
@@ -192,9 +193,9 @@ def test_what_is_incomplete_or_without_weights_never_comes_before_what_can_be_re
 
 def test_a_trainer_that_saves_on_the_signal_is_signalled_as_late_as_it_can_be() -> None:
     found = plan(of(saves_on_signal=True, save_seconds=20.0, save_bytes=3000 * MB))
-    assert (found.save, found.signal_at) == (True, NOW + 50)
+    assert (found.save, found.signal_at) == (True, NOW + 50 - SLACK)
     found = plan(of(6000, saves_on_signal=True, save_seconds=20.0, save_bytes=3000 * MB))
-    assert (found.save, found.signal_at, found.send) == (True, NOW + 50, (0,))
+    assert (found.save, found.signal_at, found.send) == (True, NOW + 50 - SLACK, (0,))
 
 
 def test_a_last_checkpoint_that_would_cost_the_one_that_is_there_is_not_asked_for() -> None:

@@ -17,6 +17,7 @@ ALLOWED = {
     "logs.py": "turns the seconds that logging took into text",
     "contract/tags.py": "turns seconds into RFC 3339 text and back",
     "contract/want.py": "turns seconds into RFC 3339 text and back",
+    "training/notice.py": "turns the times of notices into seconds",
 }
 
 

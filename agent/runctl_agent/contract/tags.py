@@ -105,7 +105,7 @@ def encode_plain(state: State, now: int) -> dict[str, str]:
         CHECKPOINT: _shown(state.checkpoint or ""),
         STEP: "" if state.step is None else str(state.step),
         EXIT: "" if state.exit_code is None else str(state.exit_code),
-        HEARTBEAT: _rfc3339(state.heartbeat),
+        HEARTBEAT: rfc3339(state.heartbeat),
     }
 
 
@@ -180,7 +180,7 @@ def _shown(name: str) -> str:
     return shown if len(shown) <= LONGEST_VALUE else shown[: LONGEST_VALUE - 3] + "..."
 
 
-def _rfc3339(at: int) -> str:
+def rfc3339(at: int) -> str:
     if not 0 <= at <= LAST_SECOND:
         raise Wrong(f"{at} is not a time in seconds since 1970")
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

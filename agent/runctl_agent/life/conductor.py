@@ -16,8 +16,9 @@ from runctl_agent.contract.status import State, decode_state
 from runctl_agent.contract.tags import WANT
 from runctl_agent.contract.unmet import unmet
 from runctl_agent.errors import JournalError, RunctlError, TagError
+from runctl_agent.outlook import Outlook
 from runctl_agent.pruning import Wish
-from runctl_agent.report import Conduct, Report
+from runctl_agent.report import Conduct, Noticed, Report
 from runctl_agent.runtime import Runtime
 from runctl_agent.store import codec
 from runctl_agent.store.backoff import backoff
@@ -30,9 +31,11 @@ from runctl_agent.training.order import Cause, Order
 from runctl_agent.training.record import was_started
 
 from .ending import Ending
+from .notices import Notices
 from .orders import Orders
 from .quarantine import Quarantine
 from .starter import Starter
+from .taking import Taking
 from .wants import Flushing, Wants
 
 log = logging.getLogger(__name__)
@@ -41,6 +44,9 @@ LEARN = 60.0
 """Seconds between tries to learn the LaunchTime, which costs a call of EC2 only until it is known."""
 
 ASKED = Order(Cause.STOP, Phase.STOPPED, "somebody asked for the end")
+
+SPOT = "spot"
+"""The life cycle of an instance that EC2 may take back, as its metadata has it."""
 
 LAUNCHED = "launched"
 LAUNCHED_BEFORE = "launched.before"
@@ -62,6 +68,7 @@ class Conductor:
         flushing: Flushing,
         quarantine: Quarantine,
         wish: Wish | None,
+        outlook: Outlook,
     ) -> None:
         """`wish`: to prune; None where no retention is asked for."""
         self._runtime = runtime
@@ -84,6 +91,9 @@ class Conductor:
             log.warning("%s", one)
         self._wants = Wants(runtime, journal, around.boot_id, flushing, wish)
         self._orders = Orders(runtime, journal, around.boot_id)
+        self._notices = Notices(runtime, journal, around.boot_id, spec.recover.hook_timeout, outlook.hasten)
+        self._taking = Taking(runtime, self._notices, outlook, self._orders)
+        self.takeable = bool(spec.recover.group)
         self._ending = Ending(runtime, spec.training, around.processes())
 
     @property
@@ -95,6 +105,7 @@ class Conductor:
         """The agent ends: what is being prepared ends with it, a training does not."""
         self._stopping.set()
         self._wants.stopping.set()
+        self._notices.stopping.set()
         if self._starter is not None:
             self._starter.cancel()
 
@@ -116,6 +127,12 @@ class Conductor:
         own = reached.own
         if own is not None:
             self._wants.run(lambda: self._tag(reached, own), lambda anew: self._launched(reached, anew=anew))
+
+    def heed(self, reached: Reached) -> None:
+        """Look for notices of EC2, until told to stop."""
+        self.takeable = self.takeable or reached.life_cycle == SPOT
+        if reached.own is not None:
+            self._notices.run(reached.own.event)
 
     def _tag(self, reached: Reached, own: Own) -> str | None:
         """The wish; and this life's LaunchTime, learnt meanwhile: after the next boot it tells whether somebody asked."""
@@ -142,6 +159,7 @@ class Conductor:
         if self._wants.stop and not self._report.life.terminal:
             self.order(ASKED)
         self._orders.keep()
+        self._taking.turn(alive=attendant.followed, ended=attendant.verdict.ended)
         if self.ordered is None:
             return
         if self._starter is not None and self._starter.preparing:
@@ -150,13 +168,21 @@ class Conductor:
         # One that was just started and not seen yet is not over, nor one whose exit code may still come.
         waiting = attendant.verdict.outcome is Outcome.WAITING and (self._starter is None or not self._starter.expected)
         begun = attendant.verdict.ended or waiting
-        over = self._ending.turn(attendant.process, alive=alive, written_by=attendant.pid_written_by)
+        plan = self._taking.plan
+        kill_at = plan.end_at if plan is not None else None
+        over = self._ending.turn(attendant.process, alive=alive, written_by=attendant.pid_written_by, kill_at=kill_at)
         self._over = over and begun and not alive
 
     def conduct(self) -> Conduct:
         starter = self._starter
-        problems = tuple(filter(None, (self._wants.problem, self._ending.problem)))
-        common = Conduct(order=self.ordered, over=self._over, want=self._wants.acknowledged, problems=problems)
+        problems = tuple(filter(None, (self._wants.problem, self._ending.problem, self._notices.problem)))
+        common = Conduct(
+            order=self.ordered,
+            over=self._over,
+            want=self._wants.acknowledged,
+            problems=problems,
+            notices=tuple(Noticed(one.notice.text, one.at, one.notice.problem) for one in self._notices.standing),
+        )
         if starter is None:
             return common
         return replace(

@@ -25,12 +25,15 @@ class Ending:
         self._cleared: ProcessId | None = None
         self.problem = ""
 
-    def turn(self, process: ProcessId | None, *, alive: bool, written_by: int | None) -> bool:
-        """Whether nothing of the training is left; `written_by` is the owner of its pid file, where we did not start it."""
+    def turn(self, process: ProcessId | None, *, alive: bool, written_by: int | None, kill_at: float | None = None) -> bool:
+        """Whether nothing of the training is left; `written_by` is the owner of its pid file, where we did not start it.
+
+        `kill_at`: wall-clock seconds at which its grace ends, however long it is.
+        """
         if process is None:
             return True
         try:
-            return self._end(process, written_by) if alive else self._clear(process)
+            return self._end(process, written_by, kill_at) if alive else self._clear(process)
         except NotFoundError:
             return False  # it ended just now; the next look tells
         except RunctlError as error:
@@ -39,17 +42,21 @@ class Ending:
             self.problem = str(error)
             return False
 
-    def _end(self, process: ProcessId, written_by: int | None) -> bool:
+    def _end(self, process: ProcessId, written_by: int | None, kill_at: float | None) -> bool:
         now, training = self._runtime.monotonic(), self._training
         if self._signalled is None:
             number = signal.Signals[training.stop_signal]
-            log.info("%s to process %d; it has %g s", number.name, process.pid, training.grace)
+            log.info("%s to process %d; it has %.3g s", number.name, process.pid, self._left(kill_at))
             self._send(process, number, written_by, group=training.signal_to == "group")
             self._signalled = now
-        elif now - self._signalled >= training.grace:
-            log.warning("process %d outlived its grace of %g s: SIGKILL", process.pid, training.grace)
+        elif now - self._signalled >= training.grace or (kill_at is not None and self._runtime.now() >= kill_at):
+            log.warning("process %d still lives %.0f s after its signal: SIGKILL", process.pid, now - self._signalled)
             self._send(process, signal.SIGKILL, written_by, group=False)
         return False
+
+    def _left(self, kill_at: float | None) -> float:
+        grace = self._training.grace
+        return grace if kill_at is None else max(0.0, min(grace, kill_at - self._runtime.now()))
 
     def _clear(self, process: ProcessId) -> bool:
         """The process is gone; what it left in its session, such as workers that load data, is not to write any more."""

@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 
 from runctl_agent.contract.manifest import Manifest
 from runctl_agent.records import Staged
 from runctl_agent.runtime import ThreadRuntime
 
-from . import stored, sums
+from . import stored, sums, waiting
 from .database import Database
 from .progress import Progress, forget_row
 from .rows import Behind as Behind
 from .rows import HeldEpoch as HeldEpoch
 from .rows import Newest, RowState, Totals, blob, encode_staged, row_of, text_of
 from .rows import Pending as Pending
+from .rows import Queued as Queued
 from .rows import Row as Row
 from .rows import Sending as Sending
 from .stored import MOST
@@ -118,15 +119,19 @@ class Journal(Progress):
             _enter(connection, added.lastrowid, backlog=known is not None)
             return row_of(connection.execute("SELECT * FROM staged WHERE id = ?", (added.lastrowid,)).fetchone())
 
-    def claim(self, now: float) -> Row | None:
-        """The newest row that is due and nobody's, now ours; complete ones first. A dead owner's claim is void."""
+    def claim(self, now: float, first: Sequence[int] = ()) -> Row | None:
+        """The newest row that is due and nobody's, now ours; complete ones first. A dead owner's claim is void.
+
+        `first`: ids of rows that come before all others, in this order.
+        """
         free = self._free()
         with self._database.write() as connection:
             found = connection.execute(
                 """SELECT * FROM staged WHERE epoch IS NOT NULL AND next_try <= ?
                 AND claimed_by IN (SELECT value FROM json_each(?)) AND held_by IN (SELECT value FROM json_each(?))
-                ORDER BY complete DESC, finished_at DESC, id DESC LIMIT 1""",
-                (now, *free),
+                ORDER BY coalesce((SELECT key FROM json_each(?) WHERE value = staged.id), ?),
+                    complete DESC, finished_at DESC, id DESC LIMIT 1""",
+                (now, *free, json.dumps(list(first)), len(first)),
             ).fetchone()
             if found is None:
                 return None
@@ -142,6 +147,11 @@ class Journal(Progress):
                 WHERE id = ? AND state = 'staged' AND claimed_by = ?""",
                 (blob(error), next_try, row_id, self._owner),
             )
+
+    def give_back(self, row_id: int) -> None:
+        """Let a claimed row wait: nothing failed, and what was sent stays remembered."""
+        with self._database.write() as connection:
+            connection.execute("UPDATE rows SET claimed_by = NULL WHERE id = ? AND claimed_by = ?", (row_id, self._owner))
 
     def drop(self, row_id: int, reason: str) -> None:
         """Forget a row whose content changed: its seq is burnt, its uploads are owed an abort, its content may come again."""
@@ -221,6 +231,11 @@ class Journal(Progress):
         rows = tuple(row_of(values) for values in found)
         return Pending(behind.checkpoints, behind.bytes, behind.oldest_at, rows)
 
+    def queue(self) -> list[Queued]:
+        """What is pending, and how much of each; reads no snapshot."""
+        with self._database.read() as connection:
+            return waiting.queue(connection, self._owner)
+
     def directories(self) -> set[str]:
         """Where the pending snapshots lie, less those that descriptors hold."""
         with self._database.read() as connection:
@@ -233,19 +248,8 @@ class Journal(Progress):
         Weights count before time: a lone JSON supersedes nothing that carries them. `roots`: of these directories alone.
         """
         free = self._free()
-        within = None if roots is None else json.dumps([os.fsencode(root).hex().upper() for root in roots])
         with self._database.read() as connection:
-            found = connection.execute(
-                """SELECT * FROM staged
-                WHERE claimed_by IN (SELECT value FROM json_each(?1)) AND held_by IN (SELECT value FROM json_each(?2))
-                AND (?3 IS NULL OR id IN (SELECT id FROM rows WHERE hex(root) IN (SELECT value FROM json_each(?3))))
-                AND id NOT IN (SELECT id FROM (
-                    SELECT id, row_number() OVER (PARTITION BY root ORDER BY weights DESC, finished_at DESC, id DESC) AS place
-                    FROM rows WHERE state <> 'dropped' AND complete) WHERE place = 1)
-                ORDER BY finished_at, id""",
-                (*free, within),
-            ).fetchall()
-        return [row_of(values) for values in found]
+            return waiting.superseded(connection, free, roots)
 
     def totals(self) -> Totals:
         with self._database.read() as connection:
@@ -257,11 +261,8 @@ class Journal(Progress):
         `alive` is asked outside of any transaction.
         """
         with self._database.read() as connection:
-            found = connection.execute(
-                """SELECT claimed_by FROM rows WHERE state = 'staged' AND claimed_by IS NOT NULL
-                UNION SELECT held_by FROM rows WHERE state = 'staged' AND held_by IS NOT NULL"""
-            ).fetchall()
-        dead = [owner for (owner,) in found if owner != self._owner and not self._alive(owner)]
+            owners = waiting.owners(connection)
+        dead = [owner for owner in owners if owner != self._owner and not self._alive(owner)]
         return json.dumps(["", *dead]), json.dumps(["", self._owner, *dead])
 
 

@@ -67,6 +67,18 @@ class Pending:
 
 
 @dataclass(frozen=True, slots=True)
+class Queued:
+    """A pending checkpoint: its row, the bytes that the store does not have yet, when it was finished; `sending`: by us, now."""
+
+    id: int
+    bytes: int
+    finished_at: float
+    weights: bool
+    complete: bool
+    sending: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Sending:
     """A checkpoint that somebody sends now: its bytes, and those of them that the store has."""
 

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 from runctl_agent.contract.files import ZSTD
 from runctl_agent.errors import (
     BadChecksum,
+    GaveWay,
     NotFoundError,
     PreconditionFailed,
     SlowDown,
@@ -21,6 +22,7 @@ from runctl_agent.runtime import Runtime
 from .alike import Equal, Known, equal_in, found_in
 from .backoff import backoff
 from .concurrency import Concurrency
+from .course import Course
 from .dedup import Dedup
 from .journal import Journal, Row
 from .objects import ObjectStore
@@ -64,8 +66,10 @@ class Parts:
         dedup: Dedup | None,
         reconciler: Reconciler,
         least: int,
+        course: Course,
     ) -> None:
         """`least`: bytes that the store takes for a part that is not the last."""
+        self._course = course
         self._store = store
         self._journal = journal
         self._runtime = runtime
@@ -92,6 +96,7 @@ class Parts:
 
     def first(self, row: Row, job: Job, source: Source) -> None:
         """Handle the first part, and look whether the whole is stored already."""
+        self._may_go_on(row)
         file = job.file
         with self._rooms.lend(job.span.length) as room:
             descriptor = source.open(file.path)
@@ -109,7 +114,8 @@ class Parts:
                 self._guarded(lambda: self._store_piece(row, file, whole))
 
     def send(self, row: Row, job: Job, source: Source) -> None:
-        """Unless an earlier object has it. Raises StoreError, SourceChanged."""
+        """Unless an earlier object has it. Raises StoreError, SourceChanged, GaveWay."""
+        self._may_go_on(row)
 
         def once() -> None:
             with self._rooms.lend(job.span.length) as room:
@@ -133,6 +139,10 @@ class Parts:
             log.info("part %d of %s is sent, not copied: %s", span.number, file.path, error)
             file.base = None
             self.send(row, job, source)
+
+    def _may_go_on(self, row: Row) -> None:
+        if self._course.gives_way(row.id, self._runtime.monotonic()):
+            raise GaveWay(f"{row.staged.finished.name!a} waits", "another checkpoint can be sent in time")
 
     def _guarded(self, work: Callable[[], None], size: int = 0) -> None:
         """A few times, each in its turn: what did not arrive as it was sent, and what the store had no time for.

@@ -31,6 +31,7 @@ from .backoff import backoff
 from .complete import Completer
 from .compression import choice_for
 from .concurrency import Concurrency
+from .course import Course
 from .dedup import Dedup
 from .journal import Journal, Row
 from .objects import ObjectStore
@@ -68,6 +69,7 @@ class Uploader:
         compression: str = "none",
         dedup: Dedup | None = None,
         pins: Pins | None = None,
+        course: Course | None = None,
     ) -> None:
         self._store = store
         self._journal = journal
@@ -80,13 +82,13 @@ class Uploader:
         self._pins = pins
         self._reconciler = Reconciler(store, journal)
         self.concurrency = Concurrency(runtime, width, width * plan.SMALLEST_PART)
-        self._parts = Parts(store, journal, runtime, self.concurrency, self._dedup, self._reconciler, least)
+        self._parts = Parts(store, journal, runtime, self.concurrency, self._dedup, self._reconciler, least, course or Course())
         self._completer = Completer(store, journal)
 
     def send(self, row: Row, source: Source) -> tuple[ManifestFile, ...]:
         """Every file of a claimed row, durable and verified. What an earlier try got through is not sent again.
 
-        Raises SourceChanged, StoreError; then what was sent stays journaled for the next try.
+        Raises SourceChanged, StoreError, GaveWay; then what was sent stays journaled for the next try.
         """
         paths = {staged.path for staged in row.staged.files}
         files = [self._outgoing(row, staged, paths) for staged in row.staged.files]

@@ -16,6 +16,9 @@ MARGIN = 5.0
 LAST_WORDS = 5.0
 """Seconds between the stop signal and SIGKILL of a training whose last checkpoint nobody waits for."""
 
+SLACK = 2.0
+"""Seconds by which a signal goes before the last moment: the plan is looked at a few times a second, and rates waver."""
+
 RATE = 50e6
 """Taken where nothing was ever sent: what the smaller GPU instances have of network for hours on end."""
 
@@ -125,12 +128,12 @@ def _last_checkpoint(situation: Situation, horizon: float, spent: float, otherwi
     It is made while that is sent, and then sent itself. A checkpoint that stands is never risked for one that is promised.
     """
     making = situation.save_seconds if situation.save_seconds is not None else SAVE
-    if situation.save_bytes is None:  # nothing is known of it: the more time the better
-        return situation.now + making <= horizon, situation.now
-    sending = seconds(situation, situation.save_bytes)
+    if situation.save_bytes is None and situation.now + making <= horizon:
+        return True, situation.now  # nothing is known of it: the more time the better
+    sending = seconds(situation, situation.save_bytes or 0)
     if situation.now + max(making, spent) + sending > horizon:
         return False, otherwise
-    return True, min(otherwise, horizon - sending - making)
+    return True, max(situation.now, min(otherwise, horizon - sending - making - SLACK))
 
 
 def _message(situation: Situation, chosen: Sequence[Pending], given_up: Sequence[Pending], *, save: bool) -> str:

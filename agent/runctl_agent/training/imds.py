@@ -96,6 +96,10 @@ class Imds:
         value = None if self._disabled else self._get(f"meta-data/tags/instance/{quote(key, safe='')}")
         return None if value is None else value.decode("utf-8", "replace")
 
+    def event(self, path: str) -> bytes | None:
+        """What stands at a path below /latest/; None: nothing, 404."""
+        return None if self._disabled else self._get(path)
+
     def life_cycle(self) -> str | None:
         if self._disabled:
             return None

@@ -189,16 +189,18 @@ class Sync:
     fenced: str = ""
     disk_full: str = ""
     incomplete: str = ""
+    at_risk: str = ""
     pending_checkpoints: int = 0  # also those of which all was sent, and whose commit does not come about
 
 
 def sync_conditions(life: Life, facts: Sync, now: float) -> Life:
-    """The life with SyncStuck, Fenced, DiskFull, NoPermission and Incomplete as the facts have it; other conditions stand."""
+    """The life with the conditions of the facts as they have it; others stand."""
     messages = {
         ConditionName.SYNC_STUCK: _stuck(facts, now),
         ConditionName.FENCED: facts.fenced,
         ConditionName.DISK_FULL: facts.disk_full,
         ConditionName.NO_PERMISSION: facts.refused,
+        ConditionName.AT_RISK: facts.at_risk,
         ConditionName.INCOMPLETE: facts.incomplete,
     }
     for name, message in messages.items():

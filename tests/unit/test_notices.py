@@ -1,0 +1,174 @@
+"""Notices are seen once, whoever sees them, and stand whatever the metadata service does afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runctl_agent.errors import JournalError
+from runctl_agent.life.notices import BLIND, EVERY, SLOWEST, Notices
+from runctl_agent.store.journal import Journal
+from runctl_agent.training.notice import PATHS, Source
+from tests.fakes.clock import FakeRuntime
+from tests.fakes.metadata import FakeMetadata
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    journal = Journal(str(tmp_path / "journal.db"), owner="me", alive=lambda owner: owner == "me")
+    yield journal
+    journal.close()
+
+
+class Looking:
+    """One agent's look-out; `news` counts what it took for new."""
+
+    def __init__(self, journal: Journal, metadata: FakeMetadata, *, boot_id: str = "boot", hook_timeout: float = 0.0) -> None:
+        self.runtime = FakeRuntime()
+        self.metadata = metadata
+        self.news = 0
+        self.notices = Notices(self.runtime, journal, boot_id, hook_timeout, self._noticed)
+
+    def _noticed(self) -> None:
+        self.news += 1
+
+    def look(self) -> float:
+        return self.notices.turn(self.metadata.read)
+
+    @property
+    def shown(self) -> list[tuple[str, float | None]]:
+        return [(one.notice.text, one.at) for one in self.notices.standing]
+
+
+def test_all_four_sources_are_looked_at_every_two_seconds(journal: Journal) -> None:
+    looking = Looking(journal, FakeMetadata())
+    assert looking.look() == EVERY == 2.0
+    assert looking.metadata.asked == list(PATHS.values())
+    assert (looking.shown, looking.news) == ([], 0)
+
+
+def test_a_notice_is_seen_once(journal: Journal) -> None:
+    looking = Looking(journal, metadata := FakeMetadata())
+    metadata.spot(at := looking.runtime.now() // 1 + 120)
+    for _ in range(3):
+        looking.look()
+    assert (looking.shown, looking.news) == ([("spot terminate", at)], 1)
+
+
+def test_an_agent_that_comes_back_has_seen_it(journal: Journal) -> None:
+    first = Looking(journal, metadata := FakeMetadata())
+    metadata.spot(at := first.runtime.now() // 1 + 120)
+    first.look()
+    second = Looking(journal, metadata)
+    assert second.shown == [("spot terminate", at)], "before it has looked itself"
+    second.look()
+    assert second.news == 0
+    assert Looking(journal, metadata, boot_id="another").shown == []
+
+
+def test_another_time_is_another_notice(journal: Journal) -> None:
+    looking = Looking(journal, metadata := FakeMetadata())
+    now = looking.runtime.now() // 1
+    for at in (now + 120, now + 90):
+        metadata.spot(at)
+        looking.look()
+    assert (looking.shown, looking.news) == ([("spot terminate", now + 90)], 2)
+
+
+def test_what_takes_the_machine_is_not_taken_back_by_silence(journal: Journal) -> None:
+    looking = Looking(journal, metadata := FakeMetadata())
+    metadata.spot(looking.runtime.now() + 120)
+    metadata.rebalance()
+    looking.look()
+    assert [text for text, _ in looking.shown] == ["spot terminate", "rebalance recommended"]
+    metadata.withdraw(Source.SPOT)
+    metadata.withdraw(Source.REBALANCE)
+    looking.look()
+    assert [text for text, _ in looking.shown] == ["spot terminate"]
+
+
+def test_a_time_that_cannot_be_read_is_two_minutes_from_the_first_sight(journal: Journal) -> None:
+    looking = Looking(journal, metadata := FakeMetadata())
+    metadata.spot("in a while")
+    first = looking.runtime.now()
+    looking.look()
+    looking.runtime.advance(30)
+    looking.look()
+    assert (looking.shown, looking.news) == ([("spot terminate", first + 120)], 1)
+    assert "in a while" in looking.notices.standing[0].notice.problem
+
+
+def test_a_group_holds_the_instance_as_long_as_its_hook(journal: Journal) -> None:
+    looking = Looking(journal, metadata := FakeMetadata(), hook_timeout=600.0)
+    metadata.group("InService")
+    looking.look()
+    assert looking.shown == []
+    metadata.group("Terminated")
+    now = looking.runtime.now()
+    looking.look()
+    assert looking.shown == [("group terminate", now + 600)]
+
+
+@pytest.mark.parametrize(("action", "taken"), [("terminate", True), ("stop", True), ("hibernate", False)])
+def test_a_hibernated_machine_is_not_taken_away(journal: Journal, action: str, taken: bool) -> None:
+    looking = Looking(journal, metadata := FakeMetadata())
+    metadata.spot(looking.runtime.now() + 120, action)
+    looking.look()
+    assert (looking.notices.taking is not None) == taken
+    assert (looking.news, len(looking.shown)) == (1, 1)
+
+
+def test_of_two_that_take_the_machine_the_first_in_time_counts(journal: Journal) -> None:
+    looking = Looking(journal, metadata := FakeMetadata(), hook_timeout=30.0)
+    metadata.spot(looking.runtime.now() + 120)
+    metadata.group("Terminated")
+    looking.look()
+    assert looking.notices.taking is not None
+    assert looking.notices.taking.notice.source is Source.GROUP
+
+
+@pytest.mark.parametrize("why", ["timed out", "HTTP 401", "HTTP 429", "HTTP 500"])
+def test_a_service_that_refuses_is_asked_more_seldom_and_a_notice_stands(journal: Journal, why: str) -> None:
+    looking = Looking(journal, metadata := FakeMetadata())
+    metadata.spot(at := looking.runtime.now() // 1 + 120)
+    looking.look()
+    metadata.refuses = why
+    pauses = [looking.look() for _ in range(6)]
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == SLOWEST
+    assert looking.shown == [("spot terminate", at)]
+    assert looking.notices.problem == ""
+    looking.runtime.advance(BLIND)
+    looking.look()
+    assert why in looking.notices.problem
+    metadata.refuses = ""
+    assert looking.look() == EVERY
+    assert looking.notices.problem == ""
+
+
+def test_a_journal_that_cannot_be_written_hides_no_notice(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    looking = Looking(journal, metadata := FakeMetadata())
+    metadata.spot(looking.runtime.now() + 120)
+
+    def full(key: str, value: str) -> None:
+        raise JournalError("the journal can't be written", "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(journal, "put", full)
+        looking.look()
+    assert looking.notices.taking is not None
+    assert Looking(journal, metadata).shown == []
+    looking.look()
+    assert len(Looking(journal, metadata).shown) == 1
+
+
+@pytest.mark.parametrize("text", ["", "x", "[]", '["boot", [[1]]]', '["boot", [["spot", "a", null, "", "x", "y"]]]'])
+def test_a_memory_that_cannot_be_read_is_none(journal: Journal, text: str) -> None:
+    journal.put("notices", text)
+    looking = Looking(journal, metadata := FakeMetadata())
+    looking.look()
+    metadata.spot(looking.runtime.now() + 120)
+    looking.look()
+    assert looking.news == 1
