@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 MODELS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "models")
 
-SERVICES = frozenset({"ec2", "s3", "s3-control", "sts", "sso", "portal.sso", "oidc", "signin"})
+SERVICES = frozenset({"autoscaling", "ec2", "s3", "s3-control", "sts", "sso", "portal.sso", "oidc", "signin"})
 """Whose endpoints are kept: what is called, and where credentials come from. Of all of them they take 7 MiB."""
 
 

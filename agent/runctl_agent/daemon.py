@@ -31,6 +31,12 @@ log = logging.getLogger("runctl_agent.daemon")  # also when run as a module
 ENDING = 3.0
 """Seconds that a stage may take to end: parts under way may land. What it leaves undone is in the journal."""
 
+LAST = 600.0
+"""Seconds that a shutdown waits for what is not durable; EC2 gives "a few minutes", and then cuts the power."""
+
+EXTENSION = 30.0
+"""Seconds that are asked of the service manager at a time while that lasts."""
+
 FAREWELL = 5.0
 """Seconds for the last state to be published."""
 
@@ -105,14 +111,23 @@ def _spec(config: str, state_dir: str, runtime: Runtime, signals: Signals) -> Sp
 
 
 def _until_told(signals: Signals, pipeline: Pipeline, config: str, state_dir: str, runtime: Runtime) -> bool:
+    give_up_at: float | None = None
     while True:
         signals.told.wait(1.0)
         signals.told.clear()
         pipeline.raise_dead()
         notify.watchdog()
         if signals.end:
-            log.info("told to end")
-            return False
+            signals.end = False
+            if give_up_at is not None or not pipeline.shut_down():
+                log.info("told to end")
+                return False
+            log.info("the machine is being shut down: everything is made durable first")
+            give_up_at = runtime.monotonic() + LAST
+        if give_up_at is not None:
+            if pipeline.let_go or runtime.monotonic() >= give_up_at:
+                return False
+            notify.extend(EXTENSION)
         if signals.reload:
             signals.reload = False
             if _valid(config, state_dir, runtime):

@@ -175,3 +175,15 @@ class TagsRefused(TagError):
 
 class TagsFull(TagsRefused):
     pass
+
+
+class GroupError(RunctlError):
+    """Auto Scaling did not do what it was asked."""
+
+    exit_code = 7
+    permanent = False
+
+
+class GroupRefused(GroupError):
+    exit_code = 4
+    permanent = True

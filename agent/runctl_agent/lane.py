@@ -65,6 +65,11 @@ class Lane:
         with self._lock:
             return self._newest is None or self._newest == self._sent
 
+    def has(self, what: Callable[[State], bool]) -> bool:
+        """Whether what surely stands there is so."""
+        with self._lock:
+            return self._sent is not None and what(self._sent)
+
     def run(self) -> None:
         """Until `stop`. A turn that fails is a problem, and the next one comes."""
         while not self._stopping:

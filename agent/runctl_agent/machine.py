@@ -7,7 +7,7 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 
-from . import lean, notify
+from . import lean, notify, power
 from .boot import boot_time
 from .contract.keys import Destination, Keys, parse_destination
 from .contract.malformed import Malformed
@@ -17,6 +17,7 @@ from .disk.stage import Stager
 from .disk.watch import DiskWatcher, Watcher
 from .ec2 import Ec2Tags
 from .errors import ConfigError, ImdsUnavailable, RunctlError, WrongStateError
+from .group import AutoScalingGroup
 from .publish import write_atomically
 from .records import Change, Instance, ProcessId
 from .runtime import Runtime
@@ -61,7 +62,8 @@ class Machine:
         if instance is None:
             return Reached(None, host_name(), store, None)
         tags = self.tags(instance)
-        return Reached(instance, instance.id, store, tags, _Own(self._imds, tags), self._imds.life_cycle())
+        group = AutoScalingGroup(instance, self._spec.recover) if self._spec.recover.group else None
+        return Reached(instance, instance.id, store, tags, _Own(self._imds, tags), self._imds.life_cycle(), group)
 
     def jobs(self) -> Workers:
         return Workers()
@@ -91,6 +93,12 @@ class Machine:
 
     def write_status(self, body: bytes) -> None:
         write_atomically(os.path.join(self.state_dir, "status.json"), body)
+
+    def shutting_down(self) -> bool:
+        return power.shutting_down()
+
+    def power_off(self) -> None:
+        power.power_off()
 
     def ready(self) -> None:
         notify.ready()

@@ -18,6 +18,11 @@ def stopping() -> None:
     _send("STOPPING=1")
 
 
+def extend(seconds: float) -> None:
+    """The stop takes so much longer, from now on."""
+    _send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")
+
+
 def reloading(monotonic_usec: int) -> None:
     """The service starts anew in the same process; READY follows. `monotonic_usec` is CLOCK_MONOTONIC in microseconds."""
     _send(f"RELOADING=1\nMONOTONIC_USEC={monotonic_usec}")

@@ -231,11 +231,31 @@ class Pipeline:
             course=self._outlook.course,
         )
         self._republish(reached, committer, self.sender)
-        self._tasks.append(self._runtime.spawn("listen", lambda: self.conductor.listen(reached)))
-        self._tasks.append(self._runtime.spawn("notices", lambda: self.conductor.heed(reached)))
-        self._tasks.append(self._runtime.spawn("begin", lambda: self.conductor.begin(reached, elsewhere, self._nothing_behind)))
+        conductor = self.conductor
+        for name, work in {
+            "listen": lambda: conductor.listen(reached),
+            "notices": lambda: conductor.heed(reached),
+            "finish": lambda: conductor.finish(reached, self._told_the_end, self._fenced),
+            "begin": lambda: conductor.begin(reached, elsewhere, self._nothing_behind),
+        }.items():
+            self._tasks.append(self._runtime.spawn(name, work))
         if not self.stopping.is_set():
             self.sender.run()
+
+    def _told_the_end(self) -> bool:
+        return self.publisher.told_the_end(self.report.life.attempt)
+
+    def _fenced(self) -> bool:
+        return self.sender is not None and bool(self.sender.fenced)
+
+    def shut_down(self) -> bool:
+        """Whether the machine is being shut down; then everything is made durable before `let_go`."""
+        return self.conductor.shut_down(self.attendant)
+
+    @property
+    def let_go(self) -> bool:
+        """Whether the machine may go: the training has ended, and everything is durable."""
+        return self.report.life.terminal and self._state is not None and not self._state.pending_checkpoints
 
     def _nothing_behind(self) -> bool:
         sender = self.sender

@@ -60,8 +60,9 @@ class Publisher:
         self._status = lane("status.json", status_rules(heartbeat), status) if status is not None else None
         if self._status is not None:
             self._lanes.append(self._status)
-        if self._poster is not None:
-            self._lanes.append(TagLane("tags", runtime, pace(TAG_RULES), self._poster, self._problems))
+        self._tags = TagLane("tags", runtime, pace(TAG_RULES), self._poster, self._problems) if self._poster is not None else None
+        if self._tags is not None:
+            self._lanes.append(self._tags)
 
     def update(self, state: State, *, urgent: bool = False) -> None:
         """Publish `state` in place of every earlier one. A new phase, or another set of conditions, is urgent by itself."""
@@ -106,6 +107,15 @@ class Publisher:
                     lane.turn()
             self._runtime.sleep(min(POLL, max(0.0, deadline - self._runtime.monotonic())))
         return True
+
+    def told_the_end(self, attempt: int) -> bool:
+        """Whether an end with nothing pending stands in S3, and in the tags too unless they are refused."""
+
+        def ended(state: State) -> bool:
+            return state.phase in TERMINAL and not state.pending_checkpoints and state.attempt == attempt
+
+        refused = any(problem.denied for problem in self.problems())
+        return (self._status is not None and self._status.has(ended)) and (self._tags is None or self._tags.has(ended) or refused)
 
     def turn(self) -> float:
         """One turn of every lane in the caller's task; returns when the next is due, in monotonic seconds. Instead of `run`."""

@@ -20,7 +20,7 @@ from .store.journal import Journal, Sending
 from .training.deadline import MARGIN
 from .training.evidence import Outcome, Verdict
 from .training.opening import Decision
-from .training.order import Order
+from .training.order import Cause, Order
 from .training.state import TABLE, Life, Sync, again, begin, follow, leave, route, sync_conditions
 
 log = logging.getLogger(__name__)
@@ -117,6 +117,11 @@ class Report:
         self._attached = False
         self._last: State | None = None
         self.instance: Instance | None = None
+
+    @property
+    def stood(self) -> bool:
+        """Whether the end is one that stood before this boot, and nothing was begun."""
+        return self._decided is not None and self._decided.outcome is not None
 
     def recovered(self) -> None:
         """The journal and the disk were read: from now on the agent follows what happens."""
@@ -232,7 +237,8 @@ class Report:
             self._decide(decision, now)
         if self.life.terminal:
             return
-        if conduct.order is not None and self.life.phase is not Phase.SAVING and not ended:
+        cut_short = conduct.order is not None and (not ended or conduct.order.cause is Cause.SHUTDOWN)
+        if conduct.order is not None and cut_short and self.life.phase is not Phase.SAVING:
             self._to(self.life.to(Phase.SAVING, now), conduct.order.message)
         elif conduct.failure and self.life.phase is not Phase.SAVING:
             self._to(self.life.to(Phase.FAILED, now), conduct.failure[0])

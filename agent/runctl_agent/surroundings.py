@@ -24,6 +24,7 @@ class Reached:
     tags: TagPort | None
     own: Own | None = None
     life_cycle: str | None = None  # `spot`, `on-demand`, …
+    group: Group | None = None  # that replaces it
 
 
 class Own(Protocol):
@@ -37,6 +38,19 @@ class Own(Protocol):
 
     def launch_time(self) -> int:
         """When it was launched, or started last, in whole seconds since the epoch. Raises TagError."""
+
+
+class Group(Protocol):
+    """The Auto Scaling group that the instance lives in. Every method raises GroupError, and may be asked again."""
+
+    def leave(self, *, terminate: bool) -> None:
+        """Out of it, with its desired capacity lowered; with `terminate` that is the end of the instance."""
+
+    def heartbeat(self) -> None:
+        """It waits for this instance a while longer."""
+
+    def complete(self) -> None:
+        """It need not wait any more."""
 
 
 class Surroundings(Protocol):
@@ -60,6 +74,12 @@ class Surroundings(Protocol):
 
     def write_status(self, body: bytes) -> None:
         """The local status file."""
+
+    def shutting_down(self) -> bool:
+        """Whether the machine is being shut down, or rebooted. Dear: only where something hints at it."""
+
+    def power_off(self) -> None:
+        """Begin an orderly shutdown. Raises WrongStateError."""
 
     def ready(self) -> None:
         """Tell the service manager that the agent has recovered."""

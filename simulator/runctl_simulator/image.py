@@ -10,6 +10,8 @@ from pathlib import Path
 BIN = Path(sys.executable).parent
 SPEC = "etc/runctl/run.yaml"
 STATE = "var/lib/runctl"
+STOPPING = "run/stopping"
+"""There while the machine shuts down, as systemd's own state says it."""
 
 _SAY = """#!/bin/sh
 echo {word} > {fifo}
@@ -20,6 +22,10 @@ exec {bin}/poweroff
 """
 _SYSTEMCTL = """#!/bin/sh
 for argument; do case $argument in poweroff | reboot | halt) exec {bin}/$argument ;; esac; done
+if [ "$1" = is-system-running ]; then
+  if [ -e {stopping} ]; then echo stopping; exit 1; fi
+  echo running; exit 0
+fi
 echo "systemctl $*: this instance has no systemd" >&2
 exit 1
 """
@@ -38,7 +44,7 @@ def make_root(root: Path) -> None:
     for word in ("poweroff", "reboot", "halt"):
         _script(bin_ / word, _SAY.format(word=word, fifo=_quoted(root / "run/initctl")))
     _script(bin_ / "shutdown", _SHUTDOWN.format(bin=_quoted(bin_)))
-    _script(bin_ / "systemctl", _SYSTEMCTL.format(bin=_quoted(bin_)))
+    _script(bin_ / "systemctl", _SYSTEMCTL.format(bin=_quoted(bin_), stopping=_quoted(root / STOPPING)))
     for name in (".bash_profile", ".profile"):  # a login shell has just set PATH anew from the host's /etc/profile
         (home(root) / name).write_text(f'export PATH={_quoted(bin_)}:{_quoted(BIN)}:"$PATH"\n')
 

@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from . import cloud_config
+from .image import STOPPING
 from .processes import adopt_orphans, below, children, die_with_parent, give_up_the_host, kill_below
 
 POWERED_OFF, REBOOT = 0, 3
@@ -137,6 +138,7 @@ class Init:
         done.touch()
 
     def _start_agent(self) -> None:
+        (self._root / STOPPING).unlink(missing_ok=True)
         if not os.path.exists(self._boot.spec):
             _log("init: there is no run spec, so no agent is started")
             return
@@ -200,6 +202,7 @@ class Init:
         """The training first: SIGTERM to its main process alone, as by KillMode=mixed, systemd.kill(5); then the agent."""
         agent = self._agent.pid if self._agent is not None else 0
         _log("init: shutting down")
+        (self._root / STOPPING).touch()
         _terminate([pid for pid in children(os.getpid()) if pid != agent] + (children(agent) if agent else []))
         self._wait(lambda: [pid for pid in below(os.getpid()) if pid != agent])
         if self._agent is not None and self._agent.poll() is None:

@@ -19,8 +19,6 @@ def test_a_plain_spec_asks_for_nothing_that_is_not_done() -> None:
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
-        (replace(PLAIN, on_finish="stop"), "on_finish: stop"),
-        (replace(PLAIN, on_failure="terminate"), "on_failure: terminate"),
         (replace(PLAIN, limits=Limits(max_runtime=60.0)), "limits.max_runtime"),
         (replace(PLAIN, limits=Limits(idle_gpu_after=60.0)), "limits.idle_gpu_after"),
         (replace(PLAIN, isolate_credentials=True), "isolate_credentials"),

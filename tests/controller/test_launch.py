@@ -200,6 +200,7 @@ def test_a_secret_is_warned_of_and_not_shown(stage: Stage) -> None:
 
 
 def test_what_the_agent_does_not_carry_out_is_said_before_anything_is_spent(stage: Stage) -> None:
-    done = stage.command("launch", "train.py", "--ami", stage.image, "--on-finish", "terminate", "--dry-run")
-    assert "on_finish: terminate is not carried out by this version: the instance is kept" in done.stderr
+    (stage.folder / "unmet.yaml").write_text("isolate_credentials: true\n")
+    done = stage.command("launch", "train.py", "--ami", stage.image, "--config", "unmet.yaml", "--dry-run")
+    assert "isolate_credentials is not done by this version" in done.stderr
     assert stage.objects() == []

@@ -95,6 +95,8 @@ class Machine:
         self.trained = False
         self.lost = False
         self.metadata: FakeMetadata | None = None
+        self.shutting_down = False
+        self.powered_off = False
 
     @property
     def life(self) -> Life:
@@ -220,6 +222,12 @@ class Around:
         own = None if machine.metadata is None else SimOwn(machine.metadata, self._runtime)
         life_cycle = None if own is None else "spot"
         return Reached(machine.instance, machine.instance.id, cast(ObjectStore, store), tags, own, life_cycle)
+
+    def shutting_down(self) -> bool:
+        return self._machine.shutting_down
+
+    def power_off(self) -> None:
+        self._machine.powered_off = True
 
     def write_status(self, body: bytes) -> None:
         (self._machine.state_dir / "status.json").write_bytes(body)

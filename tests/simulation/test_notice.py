@@ -171,7 +171,7 @@ def test_the_newest_that_can_finish_is_sent_though_a_newer_one_cannot(
     world.to_the_end(at)
     assert "model_2.pt" in world.committed()
     assert "model_3.pt" not in world.committed()
-    state = world.machine.state()
+    state = world.machine.posted()
     assert state is not None
     assert (state.phase, state.checkpoint, state.pending_checkpoints) == (Phase.INTERRUPTED, "model_2.pt", 1)
     assert state.notice == "spot terminate"

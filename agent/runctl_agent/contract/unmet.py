@@ -5,16 +5,10 @@ from __future__ import annotations
 
 from .spec import Spec
 
-KEPT = "the instance is kept: runctl terminate ends it"
-
 
 def unmet(spec: Spec) -> tuple[str, ...]:
     """One sentence for each. What can't be left out at all, such as a container, keeps the training from being started."""
     limits, found = spec.limits, []
-    if spec.on_finish != "keep":
-        found.append(f"on_finish: {spec.on_finish} is not carried out by this version: {KEPT}")
-    if spec.on_failure != "keep":
-        found.append(f"on_failure: {spec.on_failure} is not carried out by this version: {KEPT}")
     if limits.max_runtime:
         found.append("limits.max_runtime is not watched by this version")
     if limits.idle_gpu_after:

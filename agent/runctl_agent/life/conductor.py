@@ -31,6 +31,7 @@ from runctl_agent.training.order import Cause, Order
 from runctl_agent.training.record import was_started
 
 from .ending import Ending
+from .finish import Finishing
 from .notices import Notices
 from .orders import Orders
 from .quarantine import Quarantine
@@ -43,6 +44,7 @@ log = logging.getLogger(__name__)
 LEARN = 60.0
 """Seconds between tries to learn the LaunchTime, which costs a call of EC2 only until it is known."""
 
+SHUTDOWN = Order(Cause.SHUTDOWN, Phase.INTERRUPTED, "the machine is being shut down")
 ASKED = Order(Cause.STOP, Phase.STOPPED, "somebody asked for the end")
 
 SPOT = "spot"
@@ -94,6 +96,8 @@ class Conductor:
         self._notices = Notices(runtime, journal, around.boot_id, spec.recover.hook_timeout, outlook.hasten)
         self._taking = Taking(runtime, self._notices, outlook, self._orders)
         self.takeable = bool(spec.recover.group)
+        self._finishing = Finishing(runtime, spec, journal, around, report, lambda: self._orders.standing)
+        self._ended_before = False
         self._ending = Ending(runtime, spec.training, around.processes())
 
     @property
@@ -106,6 +110,7 @@ class Conductor:
         self._stopping.set()
         self._wants.stopping.set()
         self._notices.stopping.set()
+        self._finishing.stopping.set()
         if self._starter is not None:
             self._starter.cancel()
 
@@ -134,6 +139,26 @@ class Conductor:
         if reached.own is not None:
             self._notices.run(reached.own.event)
 
+    def finish(self, reached: Reached, told: Callable[[], bool], fenced: Callable[[], bool]) -> None:
+        """Do what is to be done after the end, until told to stop."""
+        self._finishing.run(reached, told, fenced)
+
+    def shut_down(self, attendant: Attendant) -> bool:
+        """Whether the machine is being shut down: then the training is ended as by any other notice, unless it has ended."""
+        if not self._around.shutting_down():
+            return False
+        if not attendant.verdict.ended and not self._report.life.terminal:
+            self.order(SHUTDOWN)
+        return True
+
+    def _look_whether_cut_short(self, attendant: Attendant) -> None:
+        """What ends while the machine is shut down was ended by that, whatever its exit code says."""
+        ended = attendant.verdict.ended
+        begins_now = ended and not self._ended_before and self._orders.standing is None and not self._report.life.terminal
+        self._ended_before = ended
+        if begins_now and self._around.shutting_down():
+            self.order(SHUTDOWN)
+
     def _tag(self, reached: Reached, own: Own) -> str | None:
         """The wish; and this life's LaunchTime, learnt meanwhile: after the next boot it tells whether somebody asked."""
         if self._runtime.monotonic() >= self._learn_from:
@@ -158,6 +183,7 @@ class Conductor:
         """One look at a run that is to end."""
         if self._wants.stop and not self._report.life.terminal:
             self.order(ASKED)
+        self._look_whether_cut_short(attendant)
         self._orders.keep()
         self._taking.turn(alive=attendant.followed, ended=attendant.verdict.ended)
         if self.ordered is None:
@@ -175,12 +201,12 @@ class Conductor:
 
     def conduct(self) -> Conduct:
         starter = self._starter
-        problems = tuple(filter(None, (self._wants.problem, self._ending.problem, self._notices.problem)))
+        parts = (self._wants, self._ending, self._notices, self._finishing)
         common = Conduct(
             order=self.ordered,
             over=self._over,
             want=self._wants.acknowledged,
-            problems=problems,
+            problems=tuple(part.problem for part in parts if part.problem),
             notices=tuple(Noticed(one.notice.text, one.at, one.notice.problem) for one in self._notices.standing),
         )
         if starter is None:

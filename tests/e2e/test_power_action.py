@@ -1,0 +1,69 @@
+"""How an instance ends: by the run's own end, or by a shutdown in the middle of it, which is no end of the run."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e.runs import Operator, steps
+from tests.e2e.test_scenarios import in_s3, wait_for
+
+ENDS_ON_SIGTERM = """
+import pathlib, pickle, signal, sys, time, zipfile
+
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+folder = pathlib.Path("checkpoints")
+folder.mkdir(exist_ok=True)
+for step in (1, 2):
+    with zipfile.ZipFile(folder / f"model_step_{step}.pt", "w") as archive:
+        archive.writestr("a/data.pkl", pickle.dumps({"step": step}))
+        archive.writestr("a/data/0", bytes(100_000))
+while not pathlib.Path("enough").exists():
+    time.sleep(0.02)
+"""
+
+
+def power(operator: Operator, instance: str) -> str:
+    return str(operator.instance(instance)["State"]["Name"])
+
+
+@pytest.mark.parametrize(("action", "power_state"), [("stop", "stopped"), ("terminate", "terminated")])
+def test_a_finished_run_ends_its_instance(operator: Operator, action: str, power_state: str) -> None:
+    instance = operator.train("--steps", "3", options=("--on-finish", action))
+    wait_for(lambda: power(operator, instance) == power_state)
+    state = in_s3(operator)
+    assert (state["phase"], state["pending_checkpoints"], state["exit_code"]) == ("finished", 0, 0), "said before it went"
+    assert operator.names() == steps(1, 2, 3)
+    assert operator.wait()["outcome"] == "finished"
+
+
+def test_a_failed_run_does_what_is_asked_of_a_failed_one(operator: Operator) -> None:
+    (operator.folder / "run.yaml").write_text((operator.folder / "run.yaml").read_text() + "on_failure: terminate\n")
+    instance = operator.train("--steps", "2", "--exit-code", "3")
+    wait_for(lambda: power(operator, instance) == "terminated")
+    state = in_s3(operator)
+    assert (state["phase"], state["pending_checkpoints"], state["exit_code"]) == ("failed", 0, 3)
+    assert operator.names() == steps(1, 2)
+
+
+def test_a_run_whose_end_is_not_asked_for_keeps_its_instance(operator: Operator) -> None:
+    instance = operator.train("--steps", "1", "--exit-code", "3", options=("--on-finish", "terminate"))
+    assert operator.wait(code=10)["outcome"] == "failed"
+    wait_for(lambda: in_s3(operator).get("phase") == "failed")
+    assert power(operator, instance) == "running"
+
+
+def test_a_shutdown_in_the_middle_is_no_end_of_the_run(operator: Operator) -> None:
+    """The trainer ends with 0 on SIGTERM, as many do: that is not what finished means."""
+    operator.script(ENDS_ON_SIGTERM)
+    instance = operator.launch("--config", "run.yaml")
+    operator.until(lambda state: state.get("phase") == "training" and state.get("step") == 2)
+    operator.cloud.execute(instance, "systemctl", "poweroff")
+    wait_for(lambda: power(operator, instance) == "stopped")
+    state = in_s3(operator)
+    assert (state["phase"], state["pending_checkpoints"]) == ("interrupted", 0)
+    assert operator.names() == steps(1, 2)
+
+    operator.command("start", operator.run)
+    operator.until(lambda state: state.get("phase") == "training" and state["attempt"] == 2)
+    operator.disk(instance, "enough").touch()
+    assert operator.wait()["outcome"] == "finished"
