@@ -33,7 +33,10 @@ class Lineage:
         *,
         backlog: Backlog,
         trainer: Callable[[], ProcessId | None],
+        cut_short: bool = False,
     ) -> None:
+        """`cut_short`: the attempt before this one was, as far as it is known."""
+        self._cut_short = cut_short
         self._runtime = runtime
         self._journal = journal
         self._committer = committer
@@ -70,7 +73,7 @@ class Lineage:
 
     def _take(self) -> HeldEpoch:
         # The order matters: sealed before the journal knows, so that a kill in between only burns an epoch.
-        epoch = self._committer.take_epoch(self._boot_id)
+        epoch = self._committer.take_epoch(self._boot_id, cut_short=self._cut_short)
         latest = self._committer.seal(epoch.epoch)
         behind = latest.rank.epoch if latest.rank is not None else 0
         before = self._journal.epoch()
@@ -78,6 +81,7 @@ class Lineage:
             # What lies on this disk is no younger than the epoch that it was written beside, whoever has committed since.
             behind = min(behind, before.epoch)
         held = HeldEpoch(epoch.epoch, epoch.nonce, behind, self._runtime.now())
+        self._journal.put("attempts_without_progress", str(epoch.attempts_without_progress))
         self._journal.put("instance", self._instance)
         self._journal.put("boot_id", self._boot_id)
         process = self._trainer()

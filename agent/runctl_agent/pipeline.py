@@ -41,6 +41,7 @@ from .store.journal import Journal
 from .surroundings import Reached, Surroundings
 from .telling import TELL, Telling
 from .training.evidence import Verdict
+from .training.opening import was_cut_short
 
 log = logging.getLogger(__name__)
 
@@ -229,6 +230,7 @@ class Pipeline:
             filled=self._filled,
             wish=self._wish,
             course=self._outlook.course,
+            cut_short=elsewhere is not None and was_cut_short(elsewhere.phase),
         )
         self._republish(reached, committer, self.sender)
         conductor = self.conductor

@@ -59,6 +59,7 @@ def sender_of(
     filled: Event,
     wish: Wish | None = None,
     course: Course | None = None,
+    cut_short: bool = False,
 ) -> Sender:
     """journal → upload → commit, and retention, where there is one and `wish` can ask for it."""
 
@@ -67,7 +68,16 @@ def sender_of(
         finished = row.staged.finished
         gatherer.forget(finished.root, finished.name, rewritten=any(file.held is Held.LINK for file in row.staged.files))
 
-    lineage = Lineage(runtime, journal, committer, reached.name, boot_id, backlog=lambda: gatherer.backlog, trainer=trainer)
+    lineage = Lineage(
+        runtime,
+        journal,
+        committer,
+        reached.name,
+        boot_id,
+        backlog=lambda: gatherer.backlog,
+        trainer=trainer,
+        cut_short=cut_short,
+    )
     dedup = Dedup(reached.store, keys, journal) if spec.dedup else None
     pins = Pins(reached.store, keys, runtime)
     uploader = Uploader(

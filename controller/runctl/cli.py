@@ -57,6 +57,7 @@ def launch(
     checkpoints: options.Checkpoints = None,
     instance_type: options.InstanceType = options.DEFAULT_TYPE,
     spot: options.Spot = False,
+    recover: options.Recover = False,
     ami: options.Ami = "",
     key_name: options.KeyName = "",
     subnet: options.Subnet = "",
@@ -77,7 +78,10 @@ def launch(
     session = Session()
     watched, variables, groups = tuple(checkpoints or ()), tuple(env or ()), tuple(security_group or ())
     asked = Asked(script, tuple(arguments or ()), run, destination, config, project, watched, variables, on_finish)
-    launched = Launched(instance_type, ami, spot, key_name, subnet, groups, instance_profile, disk=disk, owner=owner())
+    first, more = options.types(instance_type)
+    launched = Launched(
+        first, ami, spot, key_name, subnet, groups, instance_profile, disk=disk, owner=owner(), recover=recover, more_types=more
+    )
     show = (lambda plan: put(plan.plain())) if dry_run else None
     begun = session.launch().run(asked, launched, lambda one: _told(one, as_json=as_json, wait=wait), dry=show)
     if begun is not None and wait:
@@ -107,8 +111,7 @@ def resume(
     session = Session(destination)
     groups = tuple(security_group) if security_group else None
     changes = Changes(instance_type, ami, spot, key_name, subnet, groups, instance_profile, disk)
-    show = put if dry_run else None
-    target = session.target(run)
+    target, show = session.target(run), put if dry_run else None
     begun = session.resume().run(target, changes, lambda one: _told(one, as_json=as_json, wait=wait), dry=show)
     if begun is not None and wait:
         _waited(session, lambda: session.target_of(begun), "0", options.EVERY, as_json=as_json)
@@ -276,7 +279,7 @@ def _told(begun: Begun, *, as_json: bool, wait: bool) -> None:
     if as_json and not wait:
         put(begun.plain())
         return
-    text = f"{begun.spec.run}: launched {begun.machine.id}"
+    text = f"{begun.spec.run}: launched {begun.launched_as}"
     note(text) if as_json else say(text)
 
 

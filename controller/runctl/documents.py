@@ -60,11 +60,12 @@ class Verdict(Run):
 
 
 class Launched(TypedDict):
-    """`instance` is the id; `code` the archive's URL."""
+    """`instance` is the id, empty where the `group` (with --recover) has found none yet; `code` is the archive's URL."""
 
     run: str
     destination: str
     instance: str
+    group: str
     image: str
     instance_type: str
     spot: bool

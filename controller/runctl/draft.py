@@ -117,6 +117,13 @@ def spec_problems(spec: Spec, launched: Launched) -> list[RunctlError]:
         problems.append(
             ConfigError(f"{name} can't be stop with --spot", "one-time spot instances can't be stopped", f"{name}: {mend}")
         )
+    if launched.recover and not launched.spot and "stop" in power.values():
+        name = next(name for name, value in power.items() if value == "stop")
+        why = "an instance of its group is terminated by a shutdown, for a stopped one would be replaced and stay"
+        problems.append(ConfigError(f"{name} can't be stop with --recover", why, f"{name}: terminate"))
+    if launched.more_types and not launched.recover:
+        many = f"several instance types ({launched.instance_type}, {', '.join(launched.more_types)})"
+        problems.append(ConfigError(f"{many} can't be launched", "only a group takes the one there is", "--recover, or one type"))
     if spec.run == CODE:
         problems.append(
             ConfigError(f"a run can't be named {CODE}", "the code archives lie in a folder of that name", "--run NAME")

@@ -1,7 +1,7 @@
 """EC2 as the controller needs it, by boto3; every error of botocore leaves here as one of ours.
 
-Sources: DescribeInstances, DescribeImages, RunInstances, CreateTags, StopInstances, StartInstances, TerminateInstances
-(Amazon EC2 API Reference).
+Sources: DescribeInstances, DescribeImages, RunInstances, CreateTags, StopInstances, StartInstances, TerminateInstances,
+CreateLaunchTemplate, DeleteLaunchTemplate, DescribeAvailabilityZones (Amazon EC2 API Reference).
 """
 
 from __future__ import annotations
@@ -69,6 +69,27 @@ class Ec2:
         """The one instance that was launched. Raises Unavailable also where only the answer was lost."""
         with self._call("RunInstances"):
             return dict(self._client("RunInstances").run_instances(**request)["Instances"][0])
+
+    def create_template(self, name: str, data: Mapping[str, Any]) -> None:
+        with self._call("CreateLaunchTemplate", name):
+            wanted: Any = dict(data)
+            self._client("CreateLaunchTemplate").create_launch_template(LaunchTemplateName=name, LaunchTemplateData=wanted)
+
+    def delete_template(self, name: str) -> None:
+        """One that is gone is no error."""
+        with self._call("DeleteLaunchTemplate", name):
+            try:
+                self._client("DeleteLaunchTemplate").delete_launch_template(LaunchTemplateName=name)
+            except FOREIGN as error:
+                if not code_of(error).startswith("InvalidLaunchTemplateName.NotFound"):
+                    raise
+
+    def zones(self) -> list[str]:
+        """Every availability zone of the region that takes instances without further ado."""
+        own: Any = [{"Name": "opt-in-status", "Values": ["opt-in-not-required"]}, {"Name": "state", "Values": ["available"]}]
+        with self._call("DescribeAvailabilityZones"):
+            found = self._client("DescribeAvailabilityZones").describe_availability_zones(Filters=own)
+            return [zone["ZoneName"] for zone in found["AvailabilityZones"]]
 
     def tag(self, instance_id: str, key: str, value: str) -> None:
         with self._call("CreateTags", instance_id):

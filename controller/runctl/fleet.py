@@ -17,6 +17,9 @@ from .documents import Instance
 if TYPE_CHECKING:
     from .ec2 import Ec2
 
+GROUP = "aws:autoscaling:groupName"
+"""The tag that Auto Scaling itself puts on the instances of a group ("Tag Auto Scaling groups and instances", User Guide)."""
+
 INSTANCE_ID = re.compile(r"i-[0-9a-f]{8,17}")
 LIVING = frozenset({"pending", "running", "stopping", "stopped"})
 """States of EC2 from which an instance can still come back ("Amazon EC2 instance state changes", Amazon EC2 User Guide)."""
@@ -42,6 +45,7 @@ class Machine:
     token: str = ""  # the ClientToken of its RunInstances
     project: str = ""
     owner: str = ""
+    group: str = ""  # the Auto Scaling group that it is in
 
     @property
     def own(self) -> State | None:
@@ -87,6 +91,7 @@ def machine_of(described: Mapping[str, Any]) -> Machine:
         token=described.get("ClientToken", ""),
         project=tags.get(PROJECT, ""),
         owner=tags.get(OWNER, ""),
+        group=tags.get(GROUP, ""),
     )
 
 

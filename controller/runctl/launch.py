@@ -23,8 +23,10 @@ from .draft import Asked, looks_secret, not_sent, script_problem, spec_of, spec_
 from .ec2 import Ec2
 from .exits import together
 from .fleet import Machine
+from .grouped import Grouped
 from .image import Image, find_image
 from .launched import Launched
+from .recovering import recovering
 from .request import request
 from .shelf import Shelf
 from .spend import Spending
@@ -60,14 +62,20 @@ class Begun:
 
     spec: Spec
     launched: Launched
-    machine: Machine
+    machine: Machine | None  # None: its group has found none yet
+
+    @property
+    def launched_as(self) -> str:
+        """The instance, else the group that looks for one."""
+        return self.machine.id if self.machine is not None else self.spec.recover.group
 
     def plain(self) -> documents.Launched:
         return {
             "run": self.spec.run,
             "destination": self.spec.destination,
-            "instance": self.machine.id,
-            "image": self.machine.image,
+            "instance": self.machine.id if self.machine is not None else "",
+            "group": self.spec.recover.group,
+            "image": self.launched.image,
             "instance_type": self.launched.instance_type,
             "spot": self.launched.spot,
             "region": self.launched.region,
@@ -135,6 +143,7 @@ class Launch:
             if isinstance(error, StoreRefused) and error.mend == mends.CREDENTIALS:
                 raise  # without credentials EC2 would only say the same
         try:
+            spec = recovering(spec) if launched.recover else spec
             prepared = prepare(self._ec2, self._runtime, launched)
             wanted = request(spec, shelf.url_of(shelf.keys(spec.run).run_spec), *prepared)
             self._ec2.rehearse(wanted)
@@ -146,11 +155,19 @@ class Launch:
     def _spent(self, plan: Plan, tell: Callable[[Begun], None]) -> Begun:
         claim = Claim(plan.shelf, plan.spec.run)
         launched = replace(plan.launched, at=int(self._runtime.now()))  # sending the code may have taken a while
-        machine = Spending(self._ec2, self._runtime, claim, plan.spec.run, self._say).launch(
-            lambda: claim.new(plan.spec, launched),
-            plan.request,
-            lambda machine: tell(Begun(plan.spec, plan.launched, machine)),
-        )
+
+        def begin() -> None:
+            claim.new(plan.spec, launched)
+
+        def told(machine: Machine | None) -> None:
+            tell(Begun(plan.spec, plan.launched, machine))
+
+        machine: Machine | None
+        if launched.recover:
+            grouped = Grouped(self._ec2, self._runtime, self._say)
+            machine = grouped.launch(claim, begin, plan.spec, launched, plan.request, told)
+        else:
+            machine = Spending(self._ec2, self._runtime, claim, plan.spec.run, self._say).launch(begin, plan.request, told)
         return Begun(plan.spec, plan.launched, machine)
 
 

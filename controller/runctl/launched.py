@@ -28,6 +28,8 @@ class Launched:
     region: str = ""
     disk: int = 0  # 0: as large as the image's own
     owner: str = ""
+    recover: bool = False  # in a group of its own, which replaces what dies
+    more_types: tuple[str, ...] = ()  # what that may take instead
     token: str = _NONE
     at: int = 0
 
@@ -41,6 +43,7 @@ def encode_launched(launched: Launched) -> bytes:
     plain: dict[str, object] = {"version": VERSION}
     plain.update((field.name, getattr(launched, field.name)) for field in fields(launched))
     plain["security_groups"] = list(launched.security_groups)
+    plain["more_types"] = list(launched.more_types)
     return encode(plain, _launched)
 
 
@@ -61,6 +64,8 @@ def _launched(given: Fields) -> Launched:
         region=given.get("region", line, ""),
         disk=given.get("disk", count, 0),
         owner=given.get("owner", line, ""),
+        recover=given.get("recover", boolean, False),
+        more_types=given.get("more_types", array(line), ()),
         token=given.need("token", _token),
         at=given.get("at", seconds, 0),
     )

@@ -25,6 +25,7 @@ Checkpoints = Annotated[
     typer.Option("--checkpoints", metavar="DIR", help="Watched on the instance; may be repeated. Default: checkpoints."),
 ]
 Spot = Annotated[bool, typer.Option("--spot", help="A one-time spot instance.")]
+Recover = Annotated[bool, typer.Option("--recover", help="In a group of its own, which replaces an instance that dies.")]
 Env = Annotated[list[str] | None, typer.Option("--env", metavar="NAME=VALUE", help="May be repeated; no secrets.")]
 OnFinish = Annotated[
     str, typer.Option("--on-finish", metavar="keep|stop|terminate", help="The instance, once all is durable. Default: keep.")
@@ -43,7 +44,9 @@ Now = Annotated[bool, typer.Option("--now", help="At once: what is not durable y
 Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
 Shown = Annotated[bool, typer.Option("--dry-run", help="Show what would go; nothing is deleted.")]
 
-InstanceType = Annotated[str, typer.Option("--instance-type", metavar="TYPE", help="Such as g5.xlarge.")]
+InstanceType = Annotated[
+    str, typer.Option("--instance-type", metavar="TYPE", help="Such as g5.xlarge; with --recover several: g5.xlarge,g6.xlarge.")
+]
 Ami = Annotated[str, typer.Option("--ami", metavar="ID", help="Default: the newest own image with an agent.")]
 KeyName = Annotated[str, typer.Option("--key-name", metavar="NAME", help="A key pair, to log in by SSH.")]
 Subnet = Annotated[str, typer.Option("--subnet", metavar="ID")]
@@ -63,6 +66,12 @@ Disk = Annotated[
 ]
 Wait = Annotated[bool, typer.Option("--wait", help="Then wait, as `runctl wait` does.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the request; nothing is spent, uploaded or written.")]
+
+
+def types(value: str) -> tuple[str, tuple[str, ...]]:
+    """The first of `--instance-type`, and the others."""
+    first, *more = [one.strip() for one in value.split(",") if one.strip()] or [value]
+    return first, tuple(more)
 
 
 def seconds(option: str, value: str) -> float:

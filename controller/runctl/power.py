@@ -11,6 +11,7 @@ from runctl_agent.errors import WrongStateError
 from .ask import Asker
 from .ec2 import Ec2
 from .fleet import ENDED, Machine
+from .grouped import Grouped
 from .known import Known
 from .resolve import Resolver, Target
 from .sight import heard, line, safe
@@ -25,6 +26,8 @@ class Power:
     """Each method returns the machine as it was seen last."""
 
     def __init__(self, ec2: Ec2, resolver: Resolver, asker: Asker, say: Say) -> None:
+        self._grouped = Grouped(ec2, resolver.runtime, say)
+        self._removed = False
         self._ec2 = ec2
         self._resolver = resolver
         self._asker = asker
@@ -33,6 +36,12 @@ class Power:
     def stop(self, target: Target, timeout: float, *, now: bool) -> Machine:
         """Raises WrongStateError, TimedOutError: then the instance is left running."""
         machine = present(target, "stop")
+        if self._resolver.grouped(target) and self._grouped.of(target.run, target.destination) is not None:
+            raise WrongStateError(
+                f"{target.run} was not stopped",
+                "it lives in a group, which would replace a stopped instance",
+                f"runctl terminate {target.run} saves first too; runctl resume {target.run} goes on later",
+            )
         if reason := unstoppable(machine):
             raise reason
         machine = self._made_durable(target, machine, timeout, now=now)
@@ -46,8 +55,12 @@ class Power:
 
     def terminate(self, target: Target, timeout: float, *, now: bool) -> Machine:
         """Raises WrongStateError, TimedOutError: then the instance is left as it is."""
+        if target.machine is None or target.machine.power in ENDED:
+            self._ungrouped(target)
         machine = present(target, "terminate")
         if machine.power in ENDED:
+            if self._removed:
+                return machine
             raise WrongStateError(
                 f"{target.run} was not terminated", f"{machine.id} is {machine.power} already", after_the_end(target.run)
             )
@@ -57,9 +70,18 @@ class Power:
             machine = self._made_durable(target, machine, timeout, now=now)
             if machine.power in ("stopping", "stopped"):
                 self._require_durable(replace(target, machines=(machine,)), machine, now=now)
+        self._ungrouped(target)  # first: it would replace what is only terminated
         if machine.power not in ENDED:
             self._ec2.terminate(machine.id)
         return self._asker.power(machine, frozenset({"terminated"}), POWER)
+
+    def _ungrouped(self, target: Target) -> None:
+        """Remove the run's group, if it has one, and the template with it."""
+        if not self._resolver.grouped(target):
+            return
+        for group in self._grouped.remove(target.run, target.destination):
+            self._removed = True
+            self._say(f"removed the group {group.name}: nothing is replaced any more")
 
     def start(self, target: Target) -> Machine:
         """Raises WrongStateError."""

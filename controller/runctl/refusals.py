@@ -71,17 +71,18 @@ MEND_KEYS = (
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of EC2. `known_region`: whether botocore has heard of the region; `own_endpoint`: AWS_ENDPOINT_URL is set."""
+    """One call of EC2, or of Auto Scaling. `known_region`: whether botocore has heard of it; `endpoint`: where it goes."""
 
     action: str
     subject: str = ""
     region: str = ""
     endpoint: str = ""
     known_region: bool = True
+    service: str = "ec2"
 
     @property
     def what(self) -> str:
-        return f"ec2:{self.action} {self.subject}".rstrip()
+        return f"{self.service}:{self.action} {self.subject}".rstrip()
 
 
 def translated(error: Exception, call: Call) -> RunctlError:
@@ -120,7 +121,7 @@ def _answered(error: boto.ClientError, call: Call) -> RunctlError:
     if code in QUOTA:
         return RefusedError(call.what, why, "ask for a higher quota: `aws service-quotas list-service-quotas --service-code ec2`")
     if code in DENIED:
-        return RefusedError(call.what, why, f"allow ec2:{call.action} in the policy of the role or user in use")
+        return RefusedError(call.what, why, f"allow {call.service}:{call.action} in the policy of the role or user in use")
     if code in KEYS:
         return RefusedError(call.what, why, MEND_KEYS)
     if code in EXPIRED:

@@ -62,6 +62,16 @@ class Resolver:
         machines = [one for one in self.fleet.of(target.run) if one.destination == target.destination]
         return Target(target.run, target.destination, tuple(machines))
 
+    def grouped(self, target: Target) -> bool:
+        """Whether the run was launched into a group, as far as that can be told: only then is Auto Scaling asked at all."""
+        if any(machine.group for machine in target.machines):
+            return True
+        try:
+            standing = self.shelf(target).launched(target.run)
+        except RunctlError:
+            return False
+        return standing is not None and standing.launched.recover
+
     def shelf(self, target: Target) -> Shelf:
         """Where the run lies. Raises UsageError where that is not known."""
         if self._shelf is not None and self._shelf.url == target.destination:

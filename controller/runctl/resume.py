@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
 from runctl_agent.contract.phases import Phase
-from runctl_agent.contract.spec import Spec
+from runctl_agent.contract.spec import Recover, Spec
 from runctl_agent.errors import ConfigError, NotFoundError, WrongStateError
 
 from .claim import Claim, recent, under_way
@@ -15,8 +15,10 @@ from .draft import spec_problems
 from .ec2 import Ec2
 from .exits import together
 from .fleet import Machine
+from .grouped import Grouped
 from .launch import Begun, prepare
 from .launched import Launched
+from .recovering import recovering
 from .request import request
 from .resolve import Resolver, Target
 from .shelf import Shelf, Standing
@@ -55,13 +57,14 @@ class Resume:
     ) -> Begun | None:
         """`dry` gets the request, and nothing is done; else `tell` gets the run once it is launched."""
         target = self._resolver.whole(target)
-        self._require_ended(target)
+        attempt = self._require_ended(target)
         shelf = self._resolver.shelf(target)
         spec, standing = self._read(shelf, target.run)
         self._require_nothing_under_way(target, standing)
         launched = changes.over(standing.launched)
-        together(f"{target.run} was not resumed", spec_problems(spec, launched))
+        together(f"{target.run} was not resumed", spec_problems(replace(spec, recover=Recover()), launched))
         self._require_region(launched)
+        spec = recovering(spec, attempt) if launched.recover else replace(spec, recover=Recover())
         launched, image = prepare(self._ec2, self._runtime, launched)
         wanted = request(spec, shelf.url_of(shelf.keys(spec.run).run_spec), launched, image)
         self._ec2.rehearse(wanted)
@@ -69,12 +72,24 @@ class Resume:
             dry({"run": spec.run, "destination": spec.destination, "request": wanted})
             return None
         claim = Claim(shelf, spec.run)
-        machine = Spending(self._ec2, self._runtime, claim, spec.run, self._say).launch(
-            lambda: claim.next(standing, launched), wanted, lambda machine: tell(Begun(spec, launched, machine))
-        )
+
+        def begin() -> None:
+            claim.next(standing, launched)
+
+        def told(machine: Machine | None) -> None:
+            tell(Begun(spec, launched, machine))
+
+        grouped = Grouped(self._ec2, self._runtime, self._say)
+        machine: Machine | None
+        if launched.recover:
+            grouped.remove(spec.run, spec.destination)  # what an earlier attempt left
+            machine = grouped.launch(claim, begin, spec, launched, wanted, told)
+        else:
+            machine = Spending(self._ec2, self._runtime, claim, spec.run, self._say).launch(begin, wanted, told)
         return Begun(spec, launched, machine)
 
-    def _require_ended(self, target: Target) -> None:
+    def _require_ended(self, target: Target) -> int:
+        """The number of its last attempt; 0 where that is not known."""
         for machine in target.machines:
             if machine.lives:
                 raise _living(target.run, machine)
@@ -83,6 +98,7 @@ class Resume:
             raise WrongStateError(
                 f"{target.run} was not resumed", "it is finished, and everything is durable", f"runctl pull {target.run}"
             )
+        return known.state.attempt if known.state is not None else 0
 
     def _read(self, shelf: Shelf, run: str) -> tuple[Spec, Standing]:
         spec, standing = shelf.spec(run), shelf.launched(run)
@@ -97,7 +113,11 @@ class Resume:
 
     def _require_nothing_under_way(self, target: Target, standing: Standing) -> None:
         """An instance that another command has just launched may not be seen yet."""
-        seen = any(machine.token == standing.launched.token for machine in target.machines)
+        launched = standing.launched
+        seen = any(
+            machine.token == launched.token or (launched.recover and machine.launch_time >= launched.at)  # a group has its own
+            for machine in target.machines
+        )
         if recent(standing, self._runtime) and not seen:
             raise under_way(target.run)
 

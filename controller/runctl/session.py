@@ -9,6 +9,7 @@ from runctl_agent.runtime import ThreadRuntime
 from .app import note
 from .ask import Asker
 from .ec2 import Ec2
+from .grouped import Grouped
 from .launch import Begun, Launch
 from .power import Power
 from .prune import Prune
@@ -52,9 +53,10 @@ class Session:
         return Resume(self.ec2, self.resolver, note)
 
     def wait(self, find: Callable[[], Target], patience: Patience, say: Say) -> Verdict:
-        return Wait(self.resolver, find, patience, say).until_ended()
+        return Wait(self.resolver, find, patience, say, Grouped(self.ec2, self.runtime, say)).until_ended()
 
     @staticmethod
     def target_of(begun: Begun) -> Target:
         """A run just launched, which EC2 may not show yet."""
-        return Target(begun.spec.run, begun.spec.destination, (begun.machine,))
+        machines = (begun.machine,) if begun.machine is not None else ()
+        return Target(begun.spec.run, begun.spec.destination, machines)

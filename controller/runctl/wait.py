@@ -12,10 +12,11 @@ from runctl_agent.errors import NotFoundError, RunctlError, StoreUnavailable, Ti
 from .claim import recent
 from .exits import Throttled, Unavailable
 from .fleet import Machine
+from .grouped import Grouped
 from .known import TAGS, Known, known
 from .resolve import Resolver, Target
 from .sight import heard_nothing, line, safe
-from .verdict import Verdict, judge, needs_status
+from .verdict import Outcome, Verdict, judge, needs_status
 
 EVERY = 5.0
 SLOWEST = 60.0
@@ -42,7 +43,16 @@ class Patience:
 class Wait:
     """One run, watched by its newest instance; with an instance id given, by that one alone."""
 
-    def __init__(self, resolver: Resolver, find: Callable[[], Target], patience: Patience, say: Say) -> None:
+    def __init__(
+        self,
+        resolver: Resolver,
+        find: Callable[[], Target],
+        patience: Patience,
+        say: Say,
+        grouped: Grouped | None = None,
+    ) -> None:
+        """`grouped` tells of groups that replace what dies; None: nobody asks."""
+        self._grouped = grouped
         self._resolver = resolver
         self._find = find
         self._target: Target | None = None
@@ -63,7 +73,7 @@ class Wait:
                 seen = self._look(self._found())
                 pause = self._patience.every
                 if seen is not None:
-                    if verdict := judge(seen):
+                    if (verdict := judge(seen)) and not self._goes_on(verdict):
                         return verdict
                     self._tell(seen)
             except (Throttled, Unavailable, StoreUnavailable) as error:
@@ -73,6 +83,22 @@ class Wait:
             if deadline is not None and now >= deadline:
                 raise self._timed_out()
             self._runtime.sleep(pause if deadline is None else min(pause, deadline - now))
+
+    def _goes_on(self, verdict: Verdict) -> bool:
+        """Whether a group launches the next instance of what was taken away: that is no end."""
+        target = self._target
+        if self._grouped is None or target is None or target.pinned or verdict.outcome not in (Outcome.INTERRUPTED, Outcome.GONE):
+            return False
+        if not self._resolver.grouped(target):
+            return False
+        group = self._grouped.of(target.run, target.destination)
+        if group is None or not group.replaces:
+            return False
+        said = self._grouped.said(group)
+        self._once(
+            f"{verdict.why}; {group.name} replaces it" + (f": {said}" if said else ""), key=f"replaced {verdict.why} {said}"
+        )
+        return True
 
     def _found(self) -> Target:
         """Looked for as patiently as everything else. Raises NotFoundError, UsageError."""

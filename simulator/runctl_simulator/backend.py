@@ -110,6 +110,9 @@ class Backend:
     def delete_tag(self, resource: str, key: str) -> None:
         self.ec2.tags.get(resource, {}).pop(key, None)
 
+    def template_names(self) -> set[str]:
+        return set(self.ec2.launch_template_name_to_ids)
+
     def instance_types(self) -> Collection[str]:
         types: Collection[str] = INSTANCE_TYPES
         return types

@@ -45,6 +45,7 @@ class Ec2:
             "CreateTags": self._create_tags,
             "DeleteTags": self._delete_tags,
             "StartInstances": self._start_instances,
+            "DeleteLaunchTemplate": self._delete_template,
             "StopInstances": self._stop_instances,
             "RebootInstances": self._reboot_instances,
             "TerminateInstances": self._named_instances,
@@ -59,6 +60,17 @@ class Ec2:
     def deny(self, action: str, code: str, message: str, status: int) -> None:
         """`*`: every action."""
         self.denied[action] = Refused(code, message, status) if code else unauthorized(action)
+
+    # --- launch templates ---
+
+    def _delete_template(self, query: Query) -> Answer:
+        name = query.get("LaunchTemplateName")
+        if name and name not in self._backend.template_names():
+            raise Refused(
+                "InvalidLaunchTemplateName.NotFoundException",
+                "At least one of the launch templates specified in the request does not exist.",
+            )
+        return self._moto(query)
 
     # --- tags ---
 

@@ -77,6 +77,7 @@ class Recover:
     group: str = ""
     hook: str = ""
     hook_timeout: float = 0.0
+    attempt: int = 0  # the last one that had ended when somebody asked for more
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +254,7 @@ def _recover(settings: Settings) -> Recover:
         group=settings.take("group", line, ""),
         hook=settings.take("hook", line, ""),
         hook_timeout=settings.take("hook_timeout", duration, 0.0),
+        attempt=settings.take("attempt", count, 0),
     )
     settings.finish(_PATHS)
     return recover

@@ -96,7 +96,7 @@ class Conductor:
         self._notices = Notices(runtime, journal, around.boot_id, spec.recover.hook_timeout, outlook.hasten)
         self._taking = Taking(runtime, self._notices, outlook, self._orders)
         self.takeable = bool(spec.recover.group)
-        self._finishing = Finishing(runtime, spec, journal, around, report, lambda: self._orders.standing)
+        self._finishing = Finishing(runtime, spec, journal, around, report, lambda: self._orders.standing, self._looped)
         self._ended_before = False
         self._ending = Ending(runtime, spec.training, around.processes())
 
@@ -151,6 +151,9 @@ class Conductor:
             self.order(SHUTDOWN)
         return True
 
+    def _looped(self) -> bool:
+        return self._starter is not None and self._starter.looped
+
     def _look_whether_cut_short(self, attendant: Attendant) -> None:
         """What ends while the machine is shut down was ended by that, whatever its exit code says."""
         ended = attendant.verdict.ended
@@ -194,8 +197,7 @@ class Conductor:
         # One that was just started and not seen yet is not over, nor one whose exit code may still come.
         waiting = attendant.verdict.outcome is Outcome.WAITING and (self._starter is None or not self._starter.expected)
         begun = attendant.verdict.ended or waiting
-        plan = self._taking.plan
-        kill_at = plan.end_at if plan is not None else None
+        kill_at = self._taking.plan.end_at if self._taking.plan is not None else None
         over = self._ending.turn(attendant.process, alive=alive, written_by=attendant.pid_written_by, kill_at=kill_at)
         self._over = over and begun and not alive
 
@@ -253,6 +255,7 @@ class Conductor:
                 elsewhere=elsewhere,
                 instance=own,
                 replaced=bool(self._spec.recover.group),
+                asked=self._spec.recover.attempt,
             )
         )
 

@@ -40,13 +40,14 @@ class Step:
     complete: bool = False  # the hook that holds the instance
 
 
-def step(spec: Spec, phase: Phase, order: Order | None, *, stood: bool, grouped: bool) -> Step:
-    """Pure. `stood`: the run had ended before this boot, and nothing was begun; `grouped`: a group would replace the instance."""
+def step(spec: Spec, phase: Phase, order: Order | None, *, stood: bool, grouped: bool, looped: bool = False) -> Step:
+    """Pure. `stood`: the run had ended before this boot, and nothing was begun; `grouped`: a group would replace the instance;
+    `looped`: it failed for want of progress, before this instance began anything."""
     if phase is Phase.INTERRUPTED:
         return Step(complete=grouped and order is not None and order.cause is Cause.GROUP)
     if phase not in (Phase.FINISHED, Phase.FAILED):
         return Step()  # who stops a run by hand does the rest as well
-    if stood:
+    if stood or (looped and grouped):
         return Step(leave=True if grouped else None)  # a replacement that has nothing to do; a person's machine is left alone
     action = spec.on_finish if phase is Phase.FINISHED else spec.on_failure
     if grouped:
@@ -65,7 +66,9 @@ class Finishing:
         around: Surroundings,
         report: Report,
         ordered: Callable[[], Order | None],
+        looped: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._looped = looped
         self._runtime = runtime
         self._spec = spec
         self._journal = journal
@@ -88,7 +91,8 @@ class Finishing:
         if not life.terminal:
             return
         grouped = bool(self._spec.recover.group)
-        wanted = step(self._spec, life.phase, self._ordered(), stood=self._report.stood, grouped=grouped)
+        looped = self._looped()
+        wanted = step(self._spec, life.phase, self._ordered(), stood=self._report.stood, grouped=grouped, looped=looped)
         if wanted == Step() or self._done == (life.attempt, life.phase):
             return
         if fenced():

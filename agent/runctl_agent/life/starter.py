@@ -23,10 +23,11 @@ from runctl_agent.store.journal import Journal
 from runctl_agent.store.objects import ObjectStore
 from runctl_agent.training.exec import take_lock
 from runctl_agent.training.job import Done, Job, Jobs, Running, Setup, Train, Unpack, login_env, own_env
-from runctl_agent.training.opening import Decision, Opening
+from runctl_agent.training.opening import Decision, Opening, crash_loop
 from runctl_agent.training.record import left_a_word, was_started
 
 from .code import Stores, fetch_code
+from .ends import Cancelled, WorkFailed
 from .quarantine import Quarantine
 from .recover import Recovery, nothing_verifies
 
@@ -41,16 +42,13 @@ REAP = 1.0
 AGAIN = 5.0
 """Seconds until a journal that could not be written is tried again."""
 
+ATTEMPTS = "attempts_without_progress"
 FAILURE = "failure"
 TRIES = 3
 """Downloads of code that arrives damaged."""
 
 PREPARING = "preparing"
 """The journal's fact: the boot in which code is being unpacked and set up, so that what appears is not the training's."""
-
-
-class Cancelled(Exception):
-    """The run is being ended, or the agent."""
 
 
 class Starter:
@@ -82,6 +80,7 @@ class Starter:
         self.stage: Phase | None = None
         self.doing = ""
         self.failure = self._failed_before()
+        self.looped = False
         self.trouble: RunctlError | None = None
         self.launched = was_started(state_dir, spec.run, boot_id)
         if not self.launched and journal.get(PREPARING) == boot_id:
@@ -153,6 +152,10 @@ class Starter:
         if not self._quarantine.held():
             while not told():  # what is only on this disk may be the newest, and the code may bring files of the same names
                 self._pause(LOOK)
+            if loop := crash_loop(int(self._journal.get(ATTEMPTS) or 0), self._spec.limits.attempts_without_progress):
+                self.looped = True
+                self._failed(list(loop))
+                raise Cancelled
             self._quarantine.hold()
             self._journal.put(PREPARING, self._boot_id)
         self._unpack(user, stores)
@@ -243,7 +246,7 @@ class Starter:
         finally:
             running.cancel()
         if done.error:
-            raise _Failed(done)
+            raise WorkFailed(done)
         return done
 
     def _answered(self, call: Callable[[], T]) -> T:
@@ -285,15 +288,3 @@ class Starter:
     def _check_cancelled(self) -> None:
         if self._cancelled.is_set():
             raise Cancelled
-
-
-class _Failed(RunctlError):
-    """A worker's word, with the last lines of what it printed."""
-
-    def __init__(self, done: Done) -> None:
-        super().__init__(done.error)
-        self._tail = done.tail
-
-    @property
-    def full(self) -> str:
-        return "\n".join([str(self), *self._tail])

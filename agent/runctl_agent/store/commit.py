@@ -19,7 +19,7 @@ from runctl_agent.contract.manifest import Epoch, Latest, Manifest, ManifestFile
 from runctl_agent.errors import CommitConflict, Fenced, StoreError, StoreUnavailable
 from runctl_agent.runtime import Runtime
 
-from .catalog import Ranked, read_manifest
+from .catalog import Catalog, Ranked, read_manifest
 from .conditional import put_conditionally
 from .epoch import EpochTaker
 from .objects import Got, ObjectStore
@@ -60,8 +60,17 @@ class Committer:
         """Raises StoreRefused if the store ignores conditions: then nothing may be committed."""
         prove_conditional_writes(self._store, self._keys, self._runtime)
 
-    def take_epoch(self, boot_id: str) -> Epoch:
-        epoch = self._epochs.take(self._instance, boot_id, self._runtime.now())
+    def take_epoch(self, boot_id: str, *, cut_short: bool = False) -> Epoch:
+        """`cut_short`: the attempt before was, by whatever took its machine: then it counts, unless it made progress."""
+
+        def attempts(before: Epoch) -> int:
+            if (before.instance, before.boot_id) == (self._instance, boot_id):
+                return before.attempts_without_progress
+            if not cut_short or self._progressed(before.epoch):
+                return 0
+            return before.attempts_without_progress + 1
+
+        epoch = self._epochs.take(self._instance, boot_id, self._runtime.now(), attempts)
         self._held = epoch.epoch
         return epoch
 
@@ -72,6 +81,11 @@ class Committer:
             return False
         self._held = max(self._held, epoch)
         return True
+
+    def _progressed(self, epoch: int) -> bool:
+        """Whether something that a training can resume from was committed under that epoch."""
+        listed = Catalog(self._store, self._keys, self._runtime).listing().ranked
+        return any(one.manifest.epoch == epoch and one.manifest.complete and one.manifest.rank.weights for one in listed)
 
     def fence(self) -> int:
         """The lowest epoch that may touch `latest.json`; 0 if there is none."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 
 from runctl_agent.contract.keys import LAST_EPOCH, Keys
 from runctl_agent.contract.malformed import Malformed
@@ -26,6 +27,10 @@ MARKED = re.compile(r"(?:data|manifests|pins|history|logs)/(\d{6})[-/]")
 """How every key that belongs to an epoch begins, relative to the run."""
 
 
+def _carried(before: Epoch) -> int:
+    return before.attempts_without_progress
+
+
 class EpochTaker:
     """`problems` says what was found damaged on the way, for people."""
 
@@ -35,16 +40,18 @@ class EpochTaker:
         self._runtime = runtime
         self.problems: list[str] = []
 
-    def take(self, instance: str, boot_id: str, since: float) -> Epoch:
-        """Raises StoreUnavailable, also after a lost answer: an epoch taken without knowing is only burnt."""
+    def take(self, instance: str, boot_id: str, since: float, attempts: Callable[[Epoch], int] = _carried) -> Epoch:
+        """`attempts`: of the epoch before, how many attempts have been without progress since.
+
+        Raises StoreUnavailable, also after a lost answer: an epoch taken without knowing is only burnt."""
         for race in range(RACES):
             if race:
                 pause(self._runtime, race)
             got = patiently(self._runtime, lambda: self._store.get(self._keys.epoch))
-            before, attempts = self._before(got)
+            before, holder = self._before(got)
             if before >= LAST_EPOCH:
                 raise StoreError(f"{self._keys.epoch} is at epoch {before}, the last there is", mend="use another run name")
-            mine = Epoch(before + 1, self._runtime.nonce(), instance, boot_id, attempts, since)
+            mine = Epoch(before + 1, self._runtime.nonce(), instance, boot_id, 0 if holder is None else attempts(holder), since)
             outcome = put_conditionally(
                 self._store,
                 self._runtime,
@@ -63,18 +70,18 @@ class EpochTaker:
         epoch = None if got is None else decode_epoch(got.body)
         return None if isinstance(epoch, Malformed) else epoch
 
-    def _before(self, got: Got | None) -> tuple[int, int]:
-        """The epoch to exceed, and the attempts without progress to carry on."""
+    def _before(self, got: Got | None) -> tuple[int, Epoch | None]:
+        """The epoch to exceed, and who held it, if that can be read."""
         if got is None:
-            return max(self._fence(), self._highest_in_keys()), 0
+            return max(self._fence(), self._highest_in_keys()), None
         epoch = decode_epoch(got.body)
         if not isinstance(epoch, Malformed):
-            return max(epoch.epoch, self._fence()), epoch.attempts_without_progress
+            return max(epoch.epoch, self._fence()), epoch
         before = max(self._fence(), self._highest_in_keys(), _claimed(got.body))
         self.problems.append(
             f"{self._keys.epoch} could not be read ({epoch.reason}): went on from epoch {before}, found in the keys"
         )
-        return before, 0
+        return before, None
 
     def _fence(self) -> int:
         got = patiently(self._runtime, lambda: self._store.get(self._keys.latest))

@@ -41,6 +41,7 @@ class Known:
     elsewhere: State | None = None
     instance: str = ""
     replaced: bool = False  # by a group, with nobody asking
+    asked: int = 0  # the last attempt that had ended when somebody last did ask
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,22 @@ def _lost_journal(known: Known, elsewhere: State) -> Decision:
 
 
 def _next_instance(known: Known, elsewhere: State) -> Decision:
-    if known.replaced and elsewhere.phase in TERMINAL - {Phase.INTERRUPTED}:
+    if known.replaced and elsewhere.attempt > known.asked and elsewhere.phase in TERMINAL - {Phase.INTERRUPTED}:
         reason = f"attempt {elsewhere.attempt} is {elsewhere.phase} on {elsewhere.instance or 'another machine'}"
         return Decision(Opening.LEAVE, elsewhere.attempt, reason, elsewhere.phase, elsewhere.exit_code)
     return Decision(Opening.BEGIN, max(known.life.attempt, elsewhere.attempt + 1))
+
+
+def was_cut_short(phase: Phase) -> bool:
+    """Whether an attempt whose last word this was did not end by itself, nor because somebody asked."""
+    return phase not in TERMINAL - {Phase.INTERRUPTED}
+
+
+def crash_loop(attempts: int, limit: int) -> tuple[str, ...]:
+    """Why no further attempt is begun; empty: one may be. `attempts` were cut short in a row, without a new checkpoint."""
+    if not limit or attempts < limit:
+        return ()
+    return (
+        f"{attempts} attempts in a row were cut short before they had saved a checkpoint: no further one is begun",
+        "mend: save more often, or raise limits.attempts_without_progress; then runctl resume",
+    )

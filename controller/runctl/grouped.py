@@ -1,0 +1,99 @@
+"""A launch into a group of its own, and the group's end: template, group and hook come and go together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from typing import Any
+
+from runctl_agent.contract.spec import Spec
+from runctl_agent.errors import RunctlError
+from runctl_agent.runtime import Runtime
+
+from . import recovering
+from .autoscaling import AutoScaling, ScalingGroup
+from .claim import Claim
+from .ec2 import Ec2
+from .fleet import Fleet, Machine
+from .interrupts import Noted
+from .launched import Launched
+
+LOOKS = 20
+PAUSE = 3.0
+"""Looks for the first instance, and seconds between them: EC2 fulfils a request for spot in seconds, or not for hours."""
+
+Say = Callable[[str], None]
+
+
+class Grouped:
+    """`say` is for people."""
+
+    def __init__(self, ec2: Ec2, runtime: Runtime, say: Say) -> None:
+        self._ec2 = ec2
+        self._autoscaling = AutoScaling(ec2)
+        self._runtime = runtime
+        self._say = say
+
+    def launch(
+        self,
+        claim: Claim,
+        begin: Callable[[], None],
+        spec: Spec,
+        launched: Launched,
+        request: Mapping[str, Any],
+        tell: Callable[[Machine | None], None],
+    ) -> Machine | None:
+        """`begin` claims the name; then template and group; None: the group stands, and has found no instance yet.
+
+        Ctrl-C before it stands is noted, and nothing is left behind.
+        """
+        name = spec.recover.group
+        with Noted() as interrupted, ExitStack() as undo:
+            undo.callback(self._tried, "the run's name stays taken", claim.take_back)
+            begin()
+            interrupted.check()
+            undo.callback(self._tried, f"the launch template {name} stays", lambda: self._ec2.delete_template(name))
+            self._ec2.create_template(name, recovering.template(request))
+            interrupted.check()
+            undo.callback(self._tried, f"the group {name} may go on launching", lambda: self._autoscaling.delete(name))
+            self._autoscaling.create(recovering.group(spec, launched, name, () if launched.subnet else self._ec2.zones()))
+            interrupted.check()
+            undo.pop_all()
+        machine = self._first(spec)
+        if machine is None:
+            self._say(
+                f"{name} has found no instance yet, and goes on looking: {self._autoscaling.said(name) or 'it says nothing'}"
+            )
+        tell(machine)
+        return machine
+
+    def remove(self, run: str, destination: str) -> list[ScalingGroup]:
+        """What there is of groups and templates of a run, instances with them; what was there."""
+        found = self._autoscaling.of(run, destination)
+        for group in found:
+            self._autoscaling.delete(group.name)
+        self._ec2.delete_template(recovering.group_name(run, destination))
+        return found
+
+    def of(self, run: str, destination: str) -> ScalingGroup | None:
+        """The run's group, if it has one."""
+        return next(iter(self._autoscaling.of(run, destination)), None)
+
+    def said(self, group: ScalingGroup) -> str:
+        return self._autoscaling.said(group.name)
+
+    def _first(self, spec: Spec) -> Machine | None:
+        fleet = Fleet(self._ec2)
+        for look in range(LOOKS):
+            if look:
+                self._runtime.sleep(PAUSE)
+            living = [one for one in fleet.of(spec.run) if one.destination == spec.destination and one.lives]
+            if living:
+                return living[0]
+        return None
+
+    def _tried(self, otherwise: str, undo: Callable[[], None]) -> None:
+        try:
+            undo()
+        except RunctlError as error:
+            self._say(f"{otherwise}: {error.full}")
