@@ -72,11 +72,21 @@ def run(config: str, state_dir: str) -> bool:
     state_dir = make_state_dir(state_dir)
     with _only_one(state_dir):
         machine = Machine(runtime, spec, state_dir)
+        logs.keep(machine.own_log())
         journal = machine.journal()
         if journal.damaged:
             log.error("the journal was damaged; it lies at %s now, and what is on disk is found anew", journal.damaged)
         pipeline = Pipeline(
-            runtime, spec, machine.keys, state_dir, machine.home(), journal, machine.stager(), machine.locks(), machine
+            runtime,
+            spec,
+            machine.keys,
+            state_dir,
+            machine.home(),
+            journal,
+            machine.stager(),
+            machine.locks(),
+            machine,
+            machine.own_log(),
         )
         log.info("run %s: watching %s", spec.run, ", ".join(watched.path for watched in spec.checkpoints))
         again = False

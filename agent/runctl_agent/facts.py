@@ -25,6 +25,7 @@ def facts_of(
     *,
     untold: RunctlError | None,
     watching: Iterable[str],
+    shipping: Iterable[str],
     at_risk: str,
 ) -> Facts:
     """`sender`: None until S3 was reached. `untold`: why the training can't be looked at. `watching`: the watcher's problems."""
@@ -50,7 +51,7 @@ def facts_of(
         conduct=conduct,
         failures=sender.failures if sender is not None else reaching.failures,
         retry_at=sender.retry_at if sender is not None else reaching.retry_at,
-        problems=(*troubles, *watching, *attendant.problems, *map(str, publisher.problems()), *conductor.unmet),
+        problems=(*troubles, *watching, *shipping, *attendant.problems, *map(str, publisher.problems()), *conductor.unmet),
         at_risk=at_risk,
     )
 

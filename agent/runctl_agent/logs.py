@@ -6,6 +6,10 @@ import json
 import logging
 import sys
 import time
+from logging.handlers import RotatingFileHandler
+
+LARGEST = 1024 * 1024
+"""Bytes of the file that is kept, of which there are two."""
 
 
 class Logfmt(logging.Formatter):
@@ -27,6 +31,13 @@ def begin(level: int = logging.INFO) -> None:
     handler.setFormatter(Logfmt())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("runctl_agent").setLevel(level)
+
+
+def keep(path: str) -> None:
+    """Keep what is logged in a file, too, of bounded size: it goes to S3, and what a crash left is sent by the next agent."""
+    handler = RotatingFileHandler(path, maxBytes=LARGEST, backupCount=1, encoding="ascii", errors="backslashreplace", delay=True)
+    handler.setFormatter(Logfmt())
+    logging.getLogger().addHandler(handler)
 
 
 def _quoted(text: str) -> str:

@@ -140,6 +140,10 @@ class Machine:
         """Where this run's journal and snapshots lie, apart from those of every other run with this state directory."""
         return make_state_dir(os.path.join(self.state_dir, "runs", self._spec.run))
 
+    def own_log(self) -> str:
+        """Where the agent keeps what it logs."""
+        return os.path.join(self.home(), "agent.log")
+
     def stager(self) -> Stager:
         roots = [watched.path for watched in self._spec.checkpoints]
         return Stager(self.home(), keep_free=self._spec.staging.keep_free, roots=roots)

@@ -34,6 +34,7 @@ from .reaching import Reaching
 from .report import Facts, Report
 from .runtime import Runtime, Task
 from .sender import Sender
+from .shipping import Shipment, Shipping
 from .stages import gatherer_of, sender_of
 from .store.commit import Committer
 from .store.course import Course
@@ -60,7 +61,9 @@ class Pipeline:
         stager: Stager,
         locks: Locks,
         around: Surroundings,
+        own_log: str = "",
     ) -> None:
+        """`own_log`: where what the agent logs is kept; empty: nowhere."""
         self._runtime = runtime
         self._spec = spec
         self._journal = journal
@@ -84,6 +87,7 @@ class Pipeline:
         self.conductor = Conductor(
             runtime, spec, keys, state_dir, home, journal, around, self.report, flushing, quarantine, self._wish, self._outlook
         )
+        self._shipping = Shipping(runtime, journal, spec.workdir, spec.training.log_file, own_log)
         self.publisher = self._publisher(None, None)
         self.sender: Sender | None = None
         self._reaching = Reaching(runtime, around, keys, self.stopping)
@@ -95,7 +99,9 @@ class Pipeline:
         self._tasks: list[Task] = []
 
     def start(self) -> None:
-        self._watcher_starts()
+        for watched in self._spec.checkpoints:
+            self._watcher.watch(watched.path)
+        self._watcher.start()
         if not self._journal.recreated:  # a new journal does not know what staging still holds: that is left for people
             self._stager.sweep(self._journal.directories)
         self._tasks.append(self._runtime.spawn("gather", self.gatherer.run))
@@ -108,6 +114,7 @@ class Pipeline:
         self.conductor.stop()
         self._watcher.stop()
         self.gatherer.stop()
+        self._shipping.stopping.set()
         if self.sender is not None:
             self.sender.stop()
         self._filled.set()
@@ -123,11 +130,6 @@ class Pipeline:
         for task in self._tasks:
             if task.error is not None:
                 raise task.error
-
-    def _watcher_starts(self) -> None:
-        for watched in self._spec.checkpoints:
-            self._watcher.watch(watched.path)
-        self._watcher.start()
 
     def _attend(self) -> None:
         telling, before = Telling(self._runtime.monotonic()), self.attendant.process
@@ -201,6 +203,7 @@ class Pipeline:
             self._reaching,
             untold=self._untold,
             watching=self._watcher.problems(),
+            shipping=self._shipping.problems,
             at_risk=self._outlook.at_risk() if self.conductor.takeable else "",
         )
 
@@ -233,11 +236,12 @@ class Pipeline:
             cut_short=elsewhere is not None and was_cut_short(elsewhere.phase),
         )
         self._republish(reached, committer, self.sender)
-        conductor = self.conductor
+        conductor, sender = self.conductor, self.sender
         for name, work in {
             "listen": lambda: conductor.listen(reached),
             "notices": lambda: conductor.heed(reached),
             "finish": lambda: conductor.finish(reached, self._told_the_end, self._fenced),
+            "ship": lambda: self._shipping.run(reached.store, self.keys, lambda: Shipment(sender.epoch, conductor.ending)),
             "begin": lambda: conductor.begin(reached, elsewhere, self._nothing_behind),
         }.items():
             self._tasks.append(self._runtime.spawn(name, work))
@@ -245,7 +249,9 @@ class Pipeline:
             self.sender.run()
 
     def _told_the_end(self) -> bool:
-        return self.publisher.told_the_end(self.report.life.attempt)
+        """Also the end of the log, unless that can't be sent: then it is no reason to keep a machine."""
+        log_there = self._shipping.whole or bool(self._shipping.problems)
+        return log_there and self.publisher.told_the_end(self.report.life.attempt)
 
     def _fenced(self) -> bool:
         return self.sender is not None and bool(self.sender.fenced)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from runctl_agent.contract.pieces import put_together
 from tests.e2e.runs import Operator, steps
 from tests.e2e.test_scenarios import in_s3, wait_for
 
@@ -26,6 +27,15 @@ def power(operator: Operator, instance: str) -> str:
     return str(operator.instance(instance)["State"]["Name"])
 
 
+def logged(operator: Operator, name: str) -> bytes:
+    """A log of the first epoch, as S3 has it."""
+    prefix = f"{operator.s3.prefix}/{operator.run}/logs/000001/{name}."
+    with operator.s3.store() as store:
+        keys = list(store.list(prefix))
+        found = {key: store.get(key) for key in keys}
+    return put_together((int(key.removeprefix(prefix)), got.body) for key, got in found.items() if got is not None)
+
+
 @pytest.mark.parametrize(("action", "power_state"), [("stop", "stopped"), ("terminate", "terminated")])
 def test_a_finished_run_ends_its_instance(operator: Operator, action: str, power_state: str) -> None:
     instance = operator.train("--steps", "3", options=("--on-finish", action))
@@ -34,6 +44,9 @@ def test_a_finished_run_ends_its_instance(operator: Operator, action: str, power
     assert (state["phase"], state["pending_checkpoints"], state["exit_code"]) == ("finished", 0, 0), "said before it went"
     assert operator.names() == steps(1, 2, 3)
     assert operator.wait()["outcome"] == "finished"
+    training, agent = logged(operator, "training.log"), logged(operator, "agent.log")
+    assert training.endswith(b"the last line\n"), "the end of the log is there before the machine goes"
+    assert b"committed model_step_3.pt" in agent
 
 
 def test_a_failed_run_does_what_is_asked_of_a_failed_one(operator: Operator) -> None:

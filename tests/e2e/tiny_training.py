@@ -58,6 +58,8 @@ def main() -> None:
         (options.dir / f"model_step_{step - options.keep}.pt").unlink(missing_ok=True)
     while options.until is not None and not options.until.exists():
         time.sleep(LOOK)
+    sys.stdout.write("the last line\n")
+    sys.stdout.flush()
     if options.kill:
         os.kill(os.getpid(), signal.Signals(options.kill))
     sys.exit(options.exit_code)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 
 from runctl_agent.attend import Attendant
@@ -32,6 +30,7 @@ from runctl_agent.training.record import was_started
 
 from .ending import Ending
 from .finish import Finishing
+from .launches import Launches
 from .notices import Notices
 from .orders import Orders
 from .quarantine import Quarantine
@@ -41,17 +40,13 @@ from .wants import Flushing, Wants
 
 log = logging.getLogger(__name__)
 
-LEARN = 60.0
-"""Seconds between tries to learn the LaunchTime, which costs a call of EC2 only until it is known."""
-
 SHUTDOWN = Order(Cause.SHUTDOWN, Phase.INTERRUPTED, "the machine is being shut down")
 ASKED = Order(Cause.STOP, Phase.STOPPED, "somebody asked for the end")
 
+ENDINGS = TERMINAL | {Phase.SAVING, Phase.FINISHING}
+
 SPOT = "spot"
 """The life cycle of an instance that EC2 may take back, as its metadata has it."""
-
-LAUNCHED = "launched"
-LAUNCHED_BEFORE = "launched.before"
 
 
 class Conductor:
@@ -82,7 +77,7 @@ class Conductor:
         self._stopping = runtime.event()
         self._over = False
         self._trouble: RunctlError | None = None
-        self._learn_from = runtime.monotonic()
+        self._launches = Launches(runtime, journal, around.boot_id)
         self._starter = (
             Starter(runtime, spec, keys, state_dir, home, journal, around.jobs(), around.boot_id, quarantine)
             if spec.training.command
@@ -131,7 +126,7 @@ class Conductor:
         """Take what the controller asks, until told to stop."""
         own = reached.own
         if own is not None:
-            self._wants.run(lambda: self._tag(reached, own), lambda anew: self._launched(reached, anew=anew))
+            self._wants.run(lambda: self._tag(own), lambda anew: self._launches.learnt(own, anew=anew))
 
     def heed(self, reached: Reached) -> None:
         """Look for notices of EC2, until told to stop."""
@@ -162,12 +157,9 @@ class Conductor:
         if begins_now and self._around.shutting_down():
             self.order(SHUTDOWN)
 
-    def _tag(self, reached: Reached, own: Own) -> str | None:
+    def _tag(self, own: Own) -> str | None:
         """The wish; and this life's LaunchTime, learnt meanwhile: after the next boot it tells whether somebody asked."""
-        if self._runtime.monotonic() >= self._learn_from:
-            self._learn_from = self._runtime.monotonic() + LEARN
-            with suppress(TagError):  # only a stop, or the start after it, needs to know
-                self._launched(reached)
+        self._launches.learn(own)
         return own.tag(WANT)
 
     def order(self, order: Order) -> None:
@@ -181,6 +173,11 @@ class Conductor:
         if phase is Phase.SAVING:
             return self._orders.standing or ASKED  # the journal may have lost it
         return None if phase in TERMINAL else self._orders.standing
+
+    @property
+    def ending(self) -> bool:
+        """Whether the end is near, or was reached."""
+        return self._report.life.phase in ENDINGS or self._notices.taking is not None
 
     def turn(self, attendant: Attendant) -> None:
         """One look at a run that is to end."""
@@ -243,14 +240,14 @@ class Conductor:
         before = self._report.before
         # Only what failed or was stopped asks who wants it again: no other training waits for EC2.
         asks = before is not None and before.phase in (Phase.FAILED, Phase.STOPPED, Phase.SAVING)
-        launched = self._launched_if_allowed(reached) if asks else None
+        launched = self._launches.if_allowed(reached.own) if asks else None
         own = reached.instance.id if reached.instance is not None else ""
         return decide(
             Known(
                 life=self._report.life,
                 started=was_started(self._state_dir, self._spec.run, self._around.boot_id),
                 before=before,
-                launched_before=_number(self._journal.get(LAUNCHED_BEFORE)),
+                launched_before=self._launches.before,
                 launched=launched,
                 elsewhere=elsewhere,
                 instance=own,
@@ -258,40 +255,6 @@ class Conductor:
                 asked=self._spec.recover.attempt,
             )
         )
-
-    def _launched_if_allowed(self, reached: Reached) -> int | None:
-        """This life's LaunchTime; None outside EC2, and where the agent may not ask. Raises TagError: ask again."""
-        try:
-            return self._launched(reached)
-        except TagError as error:
-            if not error.permanent:
-                raise
-            log.warning("%s", error.full)
-            return None
-
-    def _launched(self, reached: Reached, *, anew: bool = False) -> int | None:
-        """Asked for once per boot. Raises TagError."""
-        if reached.own is None:
-            return None
-        boot, at = _kept(self._journal.get(LAUNCHED))
-        if boot == self._around.boot_id and not anew:
-            return at
-        found = reached.own.launch_time()
-        if at is not None and boot != self._around.boot_id:
-            self._journal.put(LAUNCHED_BEFORE, str(at))
-        self._journal.put(LAUNCHED, json.dumps([self._around.boot_id, found]))
-        return found
-
-
-def _kept(text: str | None) -> tuple[str, int | None]:
-    match json.loads(text or "[]"):
-        case [str(boot), int(at)]:
-            return boot, at
-    return "", None
-
-
-def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isdigit() else None
 
 
 def published(got: Got | None) -> State | None:
