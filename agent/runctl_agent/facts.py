@@ -13,6 +13,7 @@ from .reaching import Reaching
 from .report import Facts
 from .sender import Sender
 from .training.state import refusal
+from .vitals import Measured
 
 
 def facts_of(
@@ -27,6 +28,7 @@ def facts_of(
     watching: Iterable[str],
     shipping: Iterable[str],
     at_risk: str,
+    measured: Measured,
 ) -> Facts:
     """`sender`: None until S3 was reached. `untold`: why the training can't be looked at. `watching`: the watcher's problems."""
     conduct = conductor.conduct()
@@ -53,6 +55,7 @@ def facts_of(
         retry_at=sender.retry_at if sender is not None else reaching.retry_at,
         problems=(*troubles, *watching, *shipping, *attendant.problems, *map(str, publisher.problems()), *conductor.unmet),
         at_risk=at_risk,
+        measured=measured,
     )
 
 

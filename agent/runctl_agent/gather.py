@@ -61,6 +61,7 @@ class Gatherer:
         self._adopting = False
         self._passing = False
         self.held = False
+        self.count = 0  # of what was finished and journaled
         self.backlog: tuple[tuple[str, str, str], ...] = ()
         self.recovered = runtime.event()
         self.stopping = runtime.event()
@@ -254,6 +255,7 @@ class Gatherer:
         for candidate in changed:
             self._settler.forget(*candidate)
             self._again[candidate] = self._runtime.monotonic()
+        self.count += len(journaled)
         for one in journaled:
             log.info("finished: %s, step %d, %d bytes, complete=%s", one.name, one.step, one.size, one.complete)
             self._filled.set()

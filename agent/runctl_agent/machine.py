@@ -18,6 +18,7 @@ from .disk.watch import DiskWatcher, Watcher
 from .ec2 import Ec2Tags
 from .errors import ConfigError, ImdsUnavailable, RunctlError, WrongStateError
 from .group import AutoScalingGroup
+from .meter import Meter
 from .publish import write_atomically
 from .records import Change, Instance, ProcessId
 from .runtime import Runtime
@@ -67,6 +68,9 @@ class Machine:
 
     def jobs(self) -> Workers:
         return Workers()
+
+    def meter(self) -> Meter:
+        return Meter()
 
     def other_store(self, bucket: str) -> S3Store:
         return self.store(self._instance, bucket)

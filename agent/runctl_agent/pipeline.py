@@ -12,12 +12,12 @@ before anything is known of S3, EC2 or IMDS.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 
 from . import lean
 from .attend import Attendant
 from .contract.keys import Keys
+from .contract.phases import Phase
 from .contract.spec import Spec
 from .contract.status import State
 from .disk.lock import Locks
@@ -29,13 +29,12 @@ from .life.quarantine import Quarantine
 from .life.wants import Flushing
 from .outlook import Outlook
 from .pruning import Wish
-from .publish import Publisher, TagPort
 from .reaching import Reaching
 from .report import Facts, Report
 from .runtime import Runtime, Task
 from .sender import Sender
 from .shipping import Shipment, Shipping
-from .stages import gatherer_of, sender_of
+from .stages import gatherer_of, publisher_of, sender_of
 from .store.commit import Committer
 from .store.course import Course
 from .store.journal import Journal
@@ -43,6 +42,8 @@ from .surroundings import Reached, Surroundings
 from .telling import TELL, Telling
 from .training.evidence import Verdict
 from .training.opening import was_cut_short
+from .training.order import Cause, Order
+from .vitals import Vitals
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +77,7 @@ class Pipeline:
         self._outlook = Outlook(runtime, spec, journal, Course(), self._filled)
         self.gatherer = gatherer_of(runtime, spec, stager, locks, journal, self._filled, self._outlook.saves)
         self.attendant = Attendant(runtime, spec, state_dir, around.boot_id, around.processes(), journal)
+        self._vitals = Vitals(runtime, spec, journal, around.processes(), around.meter())
         commanded = bool(spec.training.command)
         self.report = Report(
             runtime, spec.run, journal, around.boot_id, around.boot_time, commanded=commanded, outlook=self._outlook
@@ -88,7 +90,7 @@ class Pipeline:
             runtime, spec, keys, state_dir, home, journal, around, self.report, flushing, quarantine, self._wish, self._outlook
         )
         self._shipping = Shipping(runtime, journal, spec.workdir, spec.training.log_file, own_log)
-        self.publisher = self._publisher(None, None)
+        self.publisher = publisher_of(runtime, spec, journal, around, None, None)
         self.sender: Sender | None = None
         self._reaching = Reaching(runtime, around, keys, self.stopping)
         self._untold: RunctlError | None = None
@@ -141,6 +143,7 @@ class Pipeline:
                 self.report.process_began(another=before is not None)
                 self._filled.set()  # its epoch is taken at once, before its first checkpoint
                 before = self.attendant.process
+            self._watch_over()
             self.conductor.turn(self.attendant)
             resting = self._rests()
             if telling.due(self._runtime.monotonic(), self._news(verdict), resting=resting and rested):
@@ -150,6 +153,11 @@ class Pipeline:
             rested = resting
             ending = verdict.ended and not self.report.life.terminal
             self.stopping.wait(telling.pause(self._runtime.monotonic(), ending=ending))
+
+    def _watch_over(self) -> None:
+        self._vitals.turn(self.attendant.process, alive=self.attendant.followed, checkpoints=self.gatherer.count)
+        if self.attendant.followed and (why := self._vitals.over_the_limit()):
+            self.conductor.order(Order(Cause.LIMIT, Phase.FAILED, why))
 
     def _news(self, verdict: Verdict) -> object:
         """What is told at once when it changes."""
@@ -204,6 +212,7 @@ class Pipeline:
             untold=self._untold,
             watching=self._watcher.problems(),
             shipping=self._shipping.problems,
+            measured=self._vitals.measured,
             at_risk=self._outlook.at_risk() if self.conductor.takeable else "",
         )
 
@@ -212,6 +221,7 @@ class Pipeline:
         if found is None:
             return
         reached, elsewhere = found
+        self._vitals.goes_on_from(elsewhere.ran if elsewhere is not None else 0)
         where = f"instance {reached.instance.id}" if reached.instance is not None else "outside EC2: no tags are posted"
         log.info("S3 answers; this is %s", where)
         while not self.gatherer.recovered.wait(TELL):
@@ -271,17 +281,6 @@ class Pipeline:
             return False
         return not self._journal.behind().checkpoints and not sender.busy
 
-    def _publisher(self, tags: TagPort | None, status: Callable[[bytes], None] | None, instance: str = "") -> Publisher:
-        return Publisher(
-            self._runtime,
-            tags=tags,
-            status=status,
-            memory=self._journal,
-            write_local=self._around.write_status,
-            heartbeat=self._spec.publish.heartbeat,
-            instance=instance,
-        )
-
     def _republish(self, reached: Reached, committer: Committer, sender: Sender) -> None:
         """From now on to the tags and to S3 as well."""
 
@@ -292,7 +291,7 @@ class Pipeline:
 
         before = self.publisher
         self.report.instance = reached.instance
-        self.publisher = self._publisher(reached.tags, put_status, reached.name)
+        self.publisher = publisher_of(self._runtime, self._spec, self._journal, self._around, reached, put_status)
         before.stop()
         if self._state is not None:
             own = reached.instance.id if reached.instance is not None else ""

@@ -8,10 +8,10 @@ from collections import deque
 from dataclasses import asdict, dataclass, replace
 
 from . import __version__
+from .conduct import Conduct as Conduct
 from .contract.phases import Phase
 from .contract.status import State
-from .contract.tags import rfc3339
-from .errors import JournalError, RunctlError
+from .errors import JournalError
 from .outlook import Outlook
 from .rate import Rate, eta
 from .records import Instance
@@ -22,6 +22,7 @@ from .training.evidence import Outcome, Verdict
 from .training.opening import Decision
 from .training.order import Cause, Order
 from .training.state import TABLE, Life, Sync, again, begin, follow, leave, route, sync_conditions
+from .vitals import NOTHING, Measured
 
 log = logging.getLogger(__name__)
 
@@ -50,36 +51,7 @@ class Facts:
     failures: int = 0  # in a row, before a row of the journal's is even tried
     retry_at: float | None = None  # wall-clock seconds
     at_risk: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Noticed:
-    """What EC2 announces, and when it happens in wall-clock seconds; `problem`: what of it was not understood."""
-
-    text: str
-    at: float | None
-    problem: str = ""
-
-    @property
-    def line(self) -> str:
-        when = "" if self.at is None else f" at {rfc3339(int(self.at))}"
-        return f"notice: {self.text}{when}" + (f" ({self.problem})" if self.problem else "")
-
-
-@dataclass(frozen=True, slots=True)
-class Conduct:
-    """What becomes of the training by our own doing. `over`: nothing of one that is being ended is left. Texts are for people."""
-
-    decision: Decision | None = None
-    stage: Phase | None = None  # of the preparation
-    doing: str = ""  # how far it is
-    failure: tuple[str, ...] = ()  # why it can't be started
-    order: Order | None = None  # why it is being ended
-    over: bool = False
-    want: str = ""
-    problems: tuple[str, ...] = ()
-    trouble: RunctlError | None = None  # what the preparation waits for
-    notices: tuple[Noticed, ...] = ()  # what matters most first
+    measured: Measured = NOTHING
 
 
 class Report:
@@ -174,9 +146,12 @@ class Report:
             incomplete=facts.incomplete,
             pending_checkpoints=pending.checkpoints,
             at_risk=facts.at_risk,
+            stalled=facts.measured.stalled,
+            idle=facts.measured.idle,
         )
         self._live(sync_conditions(self.life, sync, now))
         newest = totals.newest
+        measured, gpus = facts.measured, facts.measured.gpus
         notices = facts.conduct.notices
         notice = next(iter(notices), None)
         return State(
@@ -212,7 +187,17 @@ class Report:
             trainer_pid=facts.trainer_pid,
             notice=notice.text if notice is not None else "",
             notice_at=int(notice.at) if notice is not None and notice.at is not None else None,
-            details=self._lines(facts.conduct, problems),
+            details=self._lines(facts.conduct, (*problems, *(["the loss is not a number"] if measured.said.broken else []))),
+            ran=measured.ran,
+            train_step=measured.said.step,
+            train_epoch=measured.said.epoch,
+            loss=measured.said.loss,
+            cpu=measured.cpu,
+            rss=measured.rss,
+            disk_free=measured.disk_free,
+            gpu=gpus.utilisation if gpus is not None else None,
+            gpu_memory=gpus.memory if gpus is not None else None,
+            gpu_heat=gpus.heat if gpus is not None else None,
         )
 
     def _lines(self, conduct: Conduct, problems: tuple[str, ...]) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from .gather import Gatherer
 from .intake import Intake
 from .lineage import Lineage
 from .pruning import Pruning, Wish
+from .publish import Publisher
 from .records import Held, ProcessId
 from .runtime import Event, Runtime
 from .saves import Saves
@@ -26,7 +27,7 @@ from .store.journal import Journal, Row
 from .store.pins import Pins
 from .store.retain import Retainer
 from .store.upload import Uploader
-from .surroundings import Reached
+from .surroundings import Reached, Surroundings
 
 
 def compression(spec: Spec) -> str:
@@ -88,4 +89,24 @@ def sender_of(
         pruning = Pruning(runtime, Retainer(reached.store, keys, runtime, spec.retention), journal, wish)
     return Sender(
         runtime, spec.run, reached.name, journal, stager, locks, uploader, committer, lineage, filled, dropped, pruning, course
+    )
+
+
+def publisher_of(
+    runtime: Runtime,
+    spec: Spec,
+    journal: Journal,
+    around: Surroundings,
+    reached: Reached | None,
+    status: Callable[[bytes], None] | None,
+) -> Publisher:
+    """Of the state: to the local file, and once S3 and EC2 are `reached` to `status` and the tags."""
+    return Publisher(
+        runtime,
+        tags=reached.tags if reached is not None else None,
+        status=status,
+        memory=journal,
+        write_local=around.write_status,
+        heartbeat=spec.publish.heartbeat,
+        instance=reached.name if reached is not None else "",
     )

@@ -12,6 +12,7 @@ from .records import Change, Instance
 from .store.objects import ObjectStore
 from .training.job import Jobs
 from .training.trainer import Processes
+from .vitals import Measures
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ class Surroundings(Protocol):
     def processes(self) -> Processes: ...
 
     def jobs(self) -> Jobs: ...
+
+    def meter(self) -> Measures: ...
 
     def other_store(self, bucket: str) -> ObjectStore:
         """Any bucket, as the instance reaches it: the code may lie elsewhere than the checkpoints."""

@@ -165,6 +165,7 @@ states = st.builds(
     trainer_pid=st.none() | st.integers(1, 2**22),
     notice=labels,
     notice_at=st.none() | times,
+    ran=counts,
     train_step=st.none() | counts,
     train_epoch=st.none() | st.floats(0, 1e6),
     loss=st.none() | st.floats(-1e9, 1e9),

@@ -50,6 +50,7 @@ EXAMPLE = State(
     trainer_pid=4242,
     notice="spot terminate",
     notice_at=1_795_457_480,
+    ran=86_400,
     train_step=4620,
     train_epoch=1.5,
     loss=2.718,

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from runctl_agent.contract.spec import Limits, Spec, Watched
+from runctl_agent.contract.spec import Spec, Watched
 from runctl_agent.contract.unmet import unmet
 
 PLAIN = Spec("gpt2", "s3://bucket/runs", (Watched("/w"),))
@@ -19,8 +19,6 @@ def test_a_plain_spec_asks_for_nothing_that_is_not_done() -> None:
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
-        (replace(PLAIN, limits=Limits(max_runtime=60.0)), "limits.max_runtime"),
-        (replace(PLAIN, limits=Limits(idle_gpu_after=60.0)), "limits.idle_gpu_after"),
         (replace(PLAIN, isolate_credentials=True), "isolate_credentials"),
     ],
 )

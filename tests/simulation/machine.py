@@ -24,6 +24,7 @@ from runctl_agent.surroundings import Reached
 from runctl_agent.training.job import Jobs
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.metadata import FakeMetadata
+from tests.fakes.meter import NoMeter
 from tests.fakes.processes import BOOT, FakeProcesses
 from tests.fakes.tag_store import TagStore
 from tests.simulation.ports import Flaky, KillableLocks, SimOwn, SimTags, SimWatcher, Stepping
@@ -210,6 +211,9 @@ class Around:
 
     def jobs(self) -> Jobs:
         raise AssertionError("this training is started by somebody else")
+
+    def meter(self) -> NoMeter:
+        return NoMeter()
 
     def other_store(self, bucket: str) -> ObjectStore:
         raise AssertionError("there is no code to fetch")

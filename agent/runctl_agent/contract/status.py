@@ -47,6 +47,7 @@ class State:
     trainer_pid: int | None = None
     notice: str = ""  # what takes the machine away, such as "spot terminate"; empty: nothing does
     notice_at: int | None = None  # when it is gone
+    ran: int = 0  # seconds of living training, of the whole run as far as they are known
     train_step: int | None = None  # this and the next two as the training itself says
     train_epoch: float | None = None
     loss: float | None = None
@@ -126,6 +127,7 @@ def read_state(fields: Fields) -> State:
         trainer_pid=fields.get("trainer_pid", optional(count), None),
         notice=fields.get("notice", _label, ""),
         notice_at=fields.get("notice_at", optional(seconds), None),
+        ran=fields.get("ran", count, 0),
         train_step=fields.get("train_step", optional(count), None),
         train_epoch=fields.get("train_epoch", optional(number), None),
         loss=fields.get("loss", optional(number), None),

@@ -8,11 +8,7 @@ from .spec import Spec
 
 def unmet(spec: Spec) -> tuple[str, ...]:
     """One sentence for each. What can't be left out at all, such as a container, keeps the training from being started."""
-    limits, found = spec.limits, []
-    if limits.max_runtime:
-        found.append("limits.max_runtime is not watched by this version")
-    if limits.idle_gpu_after:
-        found.append("limits.idle_gpu_after is not watched by this version")
+    found = []
     if spec.isolate_credentials:
         found.append("isolate_credentials is not done by this version: the training has the instance's role")
     return tuple(found)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from runctl_agent.attend import Attendant
+from runctl_agent.conduct import Conduct, Noticed
 from runctl_agent.contract.keys import Keys
 from runctl_agent.contract.phases import TERMINAL, Phase
 from runctl_agent.contract.spec import Spec
@@ -16,7 +17,7 @@ from runctl_agent.contract.unmet import unmet
 from runctl_agent.errors import JournalError, RunctlError, TagError
 from runctl_agent.outlook import Outlook
 from runctl_agent.pruning import Wish
-from runctl_agent.report import Conduct, Noticed, Report
+from runctl_agent.report import Report
 from runctl_agent.runtime import Runtime
 from runctl_agent.store import codec
 from runctl_agent.store.backoff import backoff

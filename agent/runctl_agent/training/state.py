@@ -190,6 +190,8 @@ class Sync:
     disk_full: str = ""
     incomplete: str = ""
     at_risk: str = ""
+    stalled: str = ""
+    idle: str = ""
     pending_checkpoints: int = 0  # also those of which all was sent, and whose commit does not come about
 
 
@@ -201,6 +203,8 @@ def sync_conditions(life: Life, facts: Sync, now: float) -> Life:
         ConditionName.DISK_FULL: facts.disk_full,
         ConditionName.NO_PERMISSION: facts.refused,
         ConditionName.AT_RISK: facts.at_risk,
+        ConditionName.STALLED: facts.stalled,
+        ConditionName.IDLE: facts.idle,
         ConditionName.INCOMPLETE: facts.incomplete,
     }
     for name, message in messages.items():

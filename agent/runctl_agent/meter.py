@@ -1,0 +1,63 @@
+"""What is measured of the training's processes and of its disk, by psutil."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+
+import psutil
+
+from .gpu import Gpus, Nvml
+from .records import ProcessId
+from .training.marker_file import parent_of
+from .training.tail import FLAGS
+
+
+class Meter:
+    """The real one. Every method answers None where it can't be told."""
+
+    def __init__(self) -> None:
+        self._nvml = Nvml()
+
+    def processes(self, processes: Iterable[ProcessId]) -> tuple[float, int]:
+        """CPU seconds so far, and bytes of memory (RSS), summed over those that still live."""
+        seconds, rss = 0.0, 0
+        for process in processes:
+            try:
+                one = psutil.Process(process.pid)
+                with one.oneshot():
+                    times, memory = one.cpu_times(), one.memory_info()
+            except psutil.Error:
+                continue
+            seconds += times.user + times.system
+            rss += memory.rss
+        return seconds, rss
+
+    def disk_free(self, path: str) -> int | None:
+        """Bytes that an ordinary user may still write where `path` is (statvfs(3))."""
+        try:
+            status = os.statvfs(path)
+        except OSError:
+            return None
+        return status.f_bavail * status.f_frsize
+
+    def gpus(self) -> Gpus | None:
+        return self._nvml.look()
+
+    def log(self, base: str, path: str, most: int) -> tuple[int, bytes]:
+        """The size of the training's log, and its last bytes; below `base` no link is followed, and only a file is read."""
+        try:
+            with parent_of(base, path) as parent:
+                fd = os.open(os.path.basename(path), FLAGS, dir_fd=parent)
+        except (OSError, ValueError):
+            return 0, b""
+        try:
+            status = os.fstat(fd)
+            return (
+                (status.st_size, os.pread(fd, most, max(0, status.st_size - most))) if stat.S_ISREG(status.st_mode) else (0, b"")
+            )
+        except OSError:
+            return 0, b""
+        finally:
+            os.close(fd)

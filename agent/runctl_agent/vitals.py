@@ -1,0 +1,140 @@
+"""A look at the living training every few seconds: what it uses, how far it says it is, whether it stalls, how long it ran."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from .contract.spec import Spec
+from .contract.summary import age
+from .errors import JournalError
+from .gpu import Gpus
+from .records import ProcessId
+from .runtime import Runtime
+from .store.journal import Journal
+from .training.said import Said, said
+from .training.stall import Signs, Stall
+from .training.trainer import Processes
+
+log = logging.getLogger(__name__)
+
+EVERY = 10.0
+"""Seconds between looks."""
+
+TAIL = 8192
+"""Bytes at the end of the log that are read for what it says."""
+
+KEEP = 60.0
+"""Seconds between writings of how long it ran."""
+
+RAN = "ran"
+UNSAID = Said()
+
+
+class Measures(Protocol):
+    """What can be measured; see `meter.Meter`."""
+
+    def processes(self, processes: Iterable[ProcessId]) -> tuple[float, int]: ...
+
+    def disk_free(self, path: str) -> int | None: ...
+
+    def gpus(self) -> Gpus | None: ...
+
+    def log(self, base: str, path: str, most: int) -> tuple[int, bytes]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The last look; None: not known, or nothing lives. `ran`: seconds of living training, of the run as far as it is known."""
+
+    cpu: int | None = None
+    rss: int | None = None
+    disk_free: int | None = None
+    gpus: Gpus | None = None
+    said: Said = UNSAID
+    stalled: str = ""
+    idle: str = ""
+    ran: int = 0
+
+
+NOTHING = Measured()
+
+
+class Vitals:
+    """`turn` from the task that looks at the training; `measured` may be read from any."""
+
+    def __init__(self, runtime: Runtime, spec: Spec, journal: Journal, processes: Processes, measures: Measures) -> None:
+        self._runtime = runtime
+        self._spec = spec
+        self._journal = journal
+        self._processes = processes
+        self._measures = measures
+        self._stall = Stall(spec.limits.stalled_after, spec.limits.idle_gpu_after)
+        self._next = runtime.monotonic()
+        self._cpu_before: tuple[float, float] | None = None
+        self._ran = float(journal.get(RAN) or 0)
+        self._lived_until: float | None = None
+        self._kept_at = runtime.monotonic()
+        self.measured = Measured(ran=int(self._ran))
+
+    def goes_on_from(self, ran: int) -> None:
+        """Another instance had the run for so long before."""
+        self._ran = max(self._ran, float(ran))
+
+    def turn(self, process: ProcessId | None, *, alive: bool, checkpoints: int) -> None:
+        """`checkpoints`: how many have finished."""
+        now = self._runtime.monotonic()
+        if now < self._next and alive == (self._lived_until is not None):
+            return
+        self._next = now + EVERY
+        self._count(now, alive=alive)
+        if not alive or process is None:
+            self._stall.look(None, now)
+            self._cpu_before = None
+            self.measured = Measured(ran=int(self._ran))
+            return
+        self.measured = self._look(process, checkpoints, now)
+
+    def over_the_limit(self) -> str:
+        """Why the run may not go on; empty: it may. An idle GPU is a reason only where ending it gives the machine back."""
+        most = self._spec.limits.max_runtime
+        if most and self._ran >= most:
+            return f"it has run for {age(int(self._ran))}, and limits.max_runtime is {age(int(most))}"
+        if self.measured.idle and self._spec.on_failure != "keep":
+            return f"{self.measured.idle} (limits.idle_gpu_after)"
+        return ""
+
+    def _count(self, now: float, *, alive: bool) -> None:
+        if alive and self._lived_until is not None:
+            self._ran += now - self._lived_until
+        ended = not alive and self._lived_until is not None
+        self._lived_until = now if alive else None
+        if ended or (alive and now - self._kept_at >= KEEP):
+            self._kept_at = now
+            try:
+                self._journal.put(RAN, str(int(self._ran)))
+            except JournalError as error:
+                log.debug("%s", error)  # the next minute tries again
+
+    def _look(self, process: ProcessId, checkpoints: int, now: float) -> Measured:
+        session = self._processes.session(process) or [process]
+        seconds, rss = self._measures.processes(session)
+        cpu = None
+        if self._cpu_before is not None and now > self._cpu_before[1]:
+            cpu = max(0, round(100 * (seconds - self._cpu_before[0]) / (now - self._cpu_before[1])))
+        self._cpu_before = (seconds, now)
+        gpus = self._measures.gpus()
+        size, tail = self._measures.log(self._spec.workdir, self._spec.training.log_file, TAIL)
+        self._stall.look(Signs(checkpoints, size, cpu, gpus.utilisation if gpus is not None else None), now)
+        return Measured(
+            cpu=cpu,
+            rss=rss,
+            disk_free=self._measures.disk_free(self._spec.checkpoints[0].path),
+            gpus=gpus,
+            said=said(tail.decode("utf-8", "replace").replace("\r", "\n").splitlines()),
+            stalled=self._stall.stalled,
+            idle=self._stall.idle,
+            ran=int(self._ran),
+        )

@@ -1,0 +1,50 @@
+"""Step, epoch and loss, as trainers print them."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runctl_agent.training.said import Said, said
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("{'loss': 2.5, 'grad_norm': 1.0, 'learning_rate': 5e-05, 'epoch': 0.5}", Said(None, 0.5, 2.5)),
+        ('{"train_loss": 1.25e-2, "global_step": 700}', Said(700, None, 0.0125)),
+        ("step 120 loss 3.1", Said(120, None, 3.1)),
+        ("step 4500: train loss 2.9832, val loss 3.0121", Said(4500, None, 3.0121)),
+        ("Epoch 3:  45%|####5     | 45/100 [00:10<00:12, 4.4it/s, loss=0.5]", Said(45, 3.0, 0.5)),
+        ("iter 10: loss 4.2, time 100ms", Said(10, None, 4.2)),
+        ("Epoch [2/10], Step [100/600], Loss: 0.1", Said(None, 2.0, None)),
+        (" 12%|#2        | 12/100 [00:03<00:22,  3.9it/s]", Said(12, None, None)),
+        ("saved checkpoints/model_step_3.pt", Said()),
+        ("loading glossary step-by-step", Said()),
+        ("", Said()),
+    ],
+)
+def test_lines_of_trainers(line: str, found: Said) -> None:
+    assert said([line]) == found
+
+
+def test_the_newest_line_that_says_it_counts() -> None:
+    assert said(["step 1 loss 9.0 epoch 0.1", "step 2 loss 8.0", "saving"]) == Said(2, 0.1, 8.0)
+
+
+@pytest.mark.parametrize("value", ["nan", "NaN", "inf"])
+def test_a_loss_that_is_no_number_is_said(value: str) -> None:
+    found = said(["step 1 loss 9.0", f"step 2 loss {value}"])
+    assert (found.step, found.loss, found.broken) == (2, None, True)
+    assert not said([f"step 2 loss {value}", "step 3 loss 1.0"]).broken
+
+
+@given(st.lists(st.text(max_size=300) | st.from_regex(r"(step|loss|epoch)[ =:]{1,3}[-0-9.e+nainf]{1,30}"), max_size=8))
+def test_any_lines_can_be_read(lines: list[str]) -> None:
+    found = said(lines)
+    for value in (found.epoch, found.loss):
+        assert value is None or math.isfinite(value)
+    assert found.step is None or found.step >= 0

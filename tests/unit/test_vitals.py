@@ -1,0 +1,96 @@
+"""What is measured of a living training, and for how long it ran."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from runctl_agent.contract.spec import Limits, Spec, Watched
+from runctl_agent.gpu import Gpus
+from runctl_agent.records import ProcessId
+from runctl_agent.store.journal import Journal
+from runctl_agent.training.said import Said
+from runctl_agent.vitals import EVERY, Vitals
+from tests.fakes.clock import FakeRuntime
+from tests.fakes.meter import NoMeter
+from tests.fakes.processes import FakeProcesses
+
+SPEC = Spec("gpt2", "s3://bucket/runs", (Watched("/w"),), workdir="/w")
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    journal = Journal(str(tmp_path / "journal.db"), owner="me", alive=lambda owner: owner == "me")
+    yield journal
+    journal.close()
+
+
+class Bench:
+    def __init__(self, journal: Journal, spec: Spec = SPEC) -> None:
+        self.runtime = FakeRuntime()
+        self.meter = NoMeter()
+        self.processes = FakeProcesses()
+        self.process: ProcessId = self.processes.start(4000)
+        self.vitals = Vitals(self.runtime, spec, journal, self.processes, self.meter)
+
+    def live(self, seconds: float, *, cpu: float = 0.0) -> None:
+        for _ in range(round(seconds / EVERY)):
+            self.vitals.turn(self.process, alive=True, checkpoints=0)
+            self.runtime.advance(EVERY)
+            self.meter.seconds += cpu * EVERY
+        self.vitals.turn(self.process, alive=True, checkpoints=0)
+
+
+def test_a_look_at_a_living_training(journal: Journal) -> None:
+    bench = Bench(journal)
+    bench.meter.rss, bench.meter.free, bench.meter.gpu = 1000, 2000, Gpus(97, 3000, 71)
+    bench.meter.text = b"step 5 loss 0.5\r\nstep 6 loss 0.25\n"
+    bench.live(30, cpu=1.9)
+    found = bench.vitals.measured
+    assert (found.cpu, found.rss, found.disk_free, found.gpus) == (190, 1000, 2000, Gpus(97, 3000, 71))
+    assert (found.said, found.ran) == (Said(6, None, 0.25), 30)
+    bench.vitals.turn(bench.process, alive=False, checkpoints=0)
+    found = bench.vitals.measured
+    assert (found.cpu, found.rss, found.said, found.ran) == (None, None, Said(), 30)
+
+
+def test_time_without_a_training_is_not_counted_and_what_ran_before_is(journal: Journal) -> None:
+    bench = Bench(journal)
+    bench.live(100)
+    bench.vitals.turn(bench.process, alive=False, checkpoints=0)
+    bench.runtime.advance(1000)
+    bench.live(50)
+    bench.vitals.turn(bench.process, alive=False, checkpoints=0)
+    assert bench.vitals.measured.ran == 150
+    again = Bench(journal)
+    assert again.vitals.measured.ran == 150
+    again.vitals.goes_on_from(500)
+    again.live(10)
+    assert again.vitals.measured.ran == 510
+
+
+def test_a_run_that_would_go_on_for_ever(journal: Journal) -> None:
+    bench = Bench(journal, replace(SPEC, limits=Limits(max_runtime=3600.0)))
+    bench.live(3590)
+    assert bench.vitals.over_the_limit() == ""
+    bench.live(10)
+    assert bench.vitals.over_the_limit() == "it has run for 60 min, and limits.max_runtime is 60 min"
+
+
+@pytest.mark.parametrize(("on_failure", "ends"), [("keep", False), ("terminate", True), ("stop", True)])
+def test_idle_gpus_end_a_run_only_where_that_gives_the_machine_back(journal: Journal, on_failure: str, ends: bool) -> None:
+    bench = Bench(journal, replace(SPEC, limits=Limits(idle_gpu_after=600.0), on_failure=on_failure))
+    bench.meter.gpu = Gpus(0, 0, 30)
+    bench.live(700)
+    assert "idle for 11 min" in bench.vitals.measured.idle
+    assert bool(bench.vitals.over_the_limit()) == ends
+
+
+def test_without_limits_nothing_ends(journal: Journal) -> None:
+    bench = Bench(journal)
+    bench.live(10_000)
+    assert bench.vitals.over_the_limit() == ""
+    assert bench.vitals.measured.stalled, "it is only said"
