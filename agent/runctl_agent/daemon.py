@@ -136,6 +136,7 @@ def _until_told(signals: Signals, pipeline: Pipeline, config: str, state_dir: st
             give_up_at = runtime.monotonic() + LAST
         if give_up_at is not None:
             if pipeline.let_go or runtime.monotonic() >= give_up_at:
+                log.info("told to end, and %s", "everything is durable" if pipeline.let_go else "no longer waited for")
                 return False
             notify.extend(EXTENSION)
         if signals.reload:

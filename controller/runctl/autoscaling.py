@@ -67,7 +67,7 @@ class AutoScaling:
             found = self._client().describe_scaling_activities(AutoScalingGroupName=name, MaxRecords=1)["Activities"]
         return next((str(one.get("StatusMessage") or one.get("Description") or "") for one in found), "")
 
-    def delete(self, name: str) -> None:
+    def remove(self, name: str) -> None:
         """With its instances, and without their hooks. One that is gone is no error."""
         with self._call("DeleteAutoScalingGroup", name):
             try:

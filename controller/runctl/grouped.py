@@ -55,7 +55,7 @@ class Grouped:
             undo.callback(self._tried, f"the launch template {name} stays", lambda: self._ec2.delete_template(name))
             self._ec2.create_template(name, recovering.template(request))
             interrupted.check()
-            undo.callback(self._tried, f"the group {name} may go on launching", lambda: self._autoscaling.delete(name))
+            undo.callback(self._tried, f"the group {name} may go on launching", lambda: self._autoscaling.remove(name))
             self._autoscaling.create(recovering.group(spec, launched, name, () if launched.subnet else self._ec2.zones()))
             interrupted.check()
             undo.pop_all()
@@ -71,7 +71,7 @@ class Grouped:
         """What there is of groups and templates of a run, instances with them; what was there."""
         found = self._autoscaling.of(run, destination)
         for group in found:
-            self._autoscaling.delete(group.name)
+            self._autoscaling.remove(group.name)
         self._ec2.delete_template(recovering.group_name(run, destination))
         return found
 

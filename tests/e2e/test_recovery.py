@@ -76,7 +76,7 @@ def committed_steps(operator: Operator) -> int:
 
 
 def test_an_instance_that_dies_is_replaced_and_the_run_goes_on_and_ends_its_group(operator: Operator) -> None:
-    first = launched(operator, 30, "--on-finish", "terminate", "--instance-type", "g5.xlarge,g5.2xlarge")
+    first = launched(operator, 100, "--on-finish", "terminate", "--instance-type", "g5.xlarge,g5.2xlarge")
     (group,) = groups(operator)
     assert (group["MinSize"], group["DesiredCapacity"], group["MaxSize"]) == (0, 1, 1)
     assert not group["CapacityRebalance"]
@@ -92,7 +92,7 @@ def test_an_instance_that_dies_is_replaced_and_the_run_goes_on_and_ends_its_grou
     assert (group["DesiredCapacity"], group["Instances"]) == (0, [])
     began = resumed_from(operator, second) + 1
     assert began > lost_at, "it went on where it was, not at the beginning"
-    assert set(operator.names()) >= set(steps(*range(1, lost_at + 1), *range(began, 31)))
+    assert set(operator.names()) >= set(steps(*range(1, lost_at + 1), *range(began, 101)))
     state = in_s3(operator)
     assert (state["phase"], state["attempt"], state["instance"]) == ("finished", 2, second)
 
