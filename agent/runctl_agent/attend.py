@@ -11,7 +11,7 @@ from .contract.spec import Spec
 from .records import ProcessId
 from .runtime import Runtime
 from .store.journal import Journal
-from .training.evidence import Evidence, Outcome, Verdict, judge
+from .training.evidence import LINGER, LINGER_INSIDE, Evidence, Outcome, Verdict, judge
 from .training.log_line import LogLine
 from .training.marker_file import look_at
 from .training.markers import MarkerFiles, Markers, MarkerSet, decode_baseline
@@ -140,6 +140,7 @@ class Attendant:
             exit_code_since=seen.exit_code_since,
             complete_since=seen.complete_since,
             log_since=self._log_since,
+            linger=LINGER_INSIDE if self._spec.training.image else LINGER,
         )
 
     def _tell(self, problems: list[str]) -> None:

@@ -133,11 +133,6 @@ def spec_problems(spec: Spec, launched: Launched) -> list[RunctlError]:
         problems.append(ConfigError("the destination is too long", why, "choose a shorter prefix"))
     if spec.recover.group or spec.recover.hook:
         problems.append(ConfigError("recover can't be set", "launch writes it", "take `recover` out of the run spec"))
-    if spec.training.image:
-        why = "the agent of this version runs no containers, and would not start the training"
-        problems.append(
-            ConfigError("training.image can't be set", why, "take it out; `setup` can bring what the image would have")
-        )
     return problems
 
 

@@ -195,7 +195,7 @@ trainings = st.builds(
     env=_env,
     setup=st.lists(_texts, max_size=2).map(tuple),
     code=st.sampled_from(["", "s3://bucket/code/abc.tar.gz"]),
-    image=_lines,
+    image=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,30}", fullmatch=True) | st.just(""),
     saves_on_signal=st.booleans(),
     stop_signal=st.sampled_from(["SIGTERM", "SIGUSR1"]),
     signal_to=st.sampled_from(["main", "group"]),

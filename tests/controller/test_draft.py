@@ -99,7 +99,7 @@ def test_a_script_that_would_not_be_sent() -> None:
         (Spec("code", "s3://bucket/runs", ()), Launched("x"), 1),
         (Spec("a", "s3://bucket/runs", (), on_finish="stop", on_failure="stop"), Launched("x", spot=True), 2),
         (Spec("a", "s3://bucket/runs", (), on_finish="terminate"), Launched("x", spot=True), 0),
-        (Spec("a", "s3://bucket/runs", (), training=Training(image="pytorch")), Launched("x"), 1),
+        (Spec("a", "s3://bucket/runs", (), training=Training(image="pytorch")), Launched("x"), 0),
         (Spec("a", f"s3://bucket/{'x' * 300}", ()), Launched("x"), 1),
         (Spec("a", "s3://bucket/runs", (), recover=Recover(group="mine")), Launched("x"), 1),
     ],

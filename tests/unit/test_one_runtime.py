@@ -15,6 +15,7 @@ ALLOWED = {
     "runtime.py": "it is the runtime",
     "priority.py": "asks which thread it runs in, to change its priority",
     "logs.py": "turns the seconds that logging took into text",
+    "training/container.py": "turns docker's RFC 3339 text into seconds",
     "contract/tags.py": "turns seconds into RFC 3339 text and back",
     "contract/want.py": "turns seconds into RFC 3339 text and back",
     "training/notice.py": "turns the times of notices into seconds",

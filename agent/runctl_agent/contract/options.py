@@ -14,6 +14,7 @@ from .names import choice, glob, line, local_path, matching, script
 power = choice("keep", "stop", "terminate")
 user = matching(r"(?:[A-Za-z_][A-Za-z0-9_.-]{0,31})?", "the name of a user")
 setup_lines = array(script)
+image = matching(r"(?:[A-Za-z0-9][A-Za-z0-9._:/@-]{0,511})?", "the name of a container image: [registry/]name[:tag][@digest]")
 
 _OBJECT = re.compile(r"s3://[^/]+/.+")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

@@ -216,7 +216,7 @@ def _training(settings: Settings) -> Training:
         env=settings.take("env", options.env, default.env),
         setup=settings.take("setup", options.setup_lines, default.setup),
         code=settings.take("code", options.code, default.code),
-        image=settings.take("image", line, default.image),
+        image=settings.take("image", options.image, default.image),
         saves_on_signal=settings.take("saves_on_signal", boolean, default.saves_on_signal),
         stop_signal=settings.take("stop_signal", options.stop_signal, default.stop_signal),
         signal_to=settings.take("signal_to", choice("main", "group"), default.signal_to),

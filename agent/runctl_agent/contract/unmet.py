@@ -7,7 +7,7 @@ from .spec import Spec
 
 
 def unmet(spec: Spec) -> tuple[str, ...]:
-    """One sentence for each. What can't be left out at all, such as a container, keeps the training from being started."""
+    """One sentence for each."""
     found = []
     if spec.isolate_credentials:
         found.append("isolate_credentials is not done by this version: the training has the instance's role")

@@ -22,12 +22,14 @@ from runctl_agent.store.backoff import backoff
 from runctl_agent.store.journal import Journal
 from runctl_agent.store.objects import ObjectStore
 from runctl_agent.training.exec import take_lock
-from runctl_agent.training.job import Done, Job, Jobs, Running, Setup, Train, Unpack, login_env, own_env
+from runctl_agent.training.job import Done, Inside, Job, Jobs, Running, Setup, Train, Unpack, login_env, own_env
 from runctl_agent.training.opening import Decision, Opening, crash_loop
 from runctl_agent.training.record import left_a_word, was_started
 
 from .code import Stores, fetch_code
 from .ends import Cancelled, WorkFailed
+from .minding import REAP, Minding, inner, job_of, outcome_of
+from .pulling import Pulling
 from .quarantine import Quarantine
 from .recover import Recovery, nothing_verifies
 
@@ -38,7 +40,6 @@ T = TypeVar("T")
 LOOK = 0.05
 """Seconds between looks at a worker, or at what is waited for."""
 
-REAP = 1.0
 AGAIN = 5.0
 """Seconds until a journal that could not be written is tried again."""
 
@@ -106,6 +107,7 @@ class Starter:
         if decision.opening is not Opening.BEGIN:
             log.info("nothing is started: %s", decision.reason)
         if decision.opening is Opening.LEAVE or (decision.opening is Opening.GO_ON and self._goes_on()):
+            self._mind(decision, lock_dir)
             return
         try:
             while not self._begun(decision.attempt, store, stores, lock_dir, told):
@@ -119,6 +121,16 @@ class Starter:
         finally:
             if self._quarantine.held():
                 self._quarantine.adopt()
+
+    def _mind(self, decision: Decision, lock_dir: str) -> None:
+        """A container that was started before: whoever waits for its end may have died with the agent that started it."""
+        if decision.opening is not Opening.GO_ON or not self._spec.training.image or self._cancelled.is_set():
+            return
+        try:
+            user = account(self._spec.training.user)
+            self._reap(job_of(self._spec, self._state_dir, user, decision.attempt, {}, lock_dir, adopt=True), None)
+        except (RunctlError, OSError) as error:
+            log.error("the end of the container may stay unknown: %s", error)
 
     def _begun(self, attempt: int, store: ObjectStore, stores: Stores, lock_dir: str, told: Callable[[], bool]) -> bool:
         """False: the journal can't be written, on a full disk for one; what was done so far is done again."""
@@ -141,12 +153,6 @@ class Starter:
         return False
 
     def _begin(self, attempt: int, store: ObjectStore, stores: Stores, lock_dir: str, told: Callable[[], bool]) -> None:
-        if self._spec.training.image:
-            raise WrongStateError(
-                f"training.image {self._spec.training.image} can't be run",
-                "this version of the agent runs no containers",
-                "leave training.image out, and let `setup` bring what the image would have",
-            )
         user = account(self._spec.training.user)
         self.stage, self.trouble = Phase.SETUP, None
         if not self._quarantine.held():
@@ -160,13 +166,15 @@ class Starter:
             self._journal.put(PREPARING, self._boot_id)
         self._unpack(user, stores)
         own = own_env(self._spec, attempt, lock_dir)
-        env = self._set_up(user, {**login_env(user, os.environ), **self._spec.training.env, **own})
+        env = self._prepared(user, own)
         self._quarantine.adopt()
         while self._quarantine.held():
             self._pause(LOOK)
         self._journal.put(PREPARING, "")
         self.stage = Phase.RESTORING
-        self._start(user, attempt, {**env, **own, "RUNCTL_RESUME_FROM": self._restored(user, store)})
+        resume = self._restored(user, store)
+        env = {**env, **own, "RUNCTL_RESUME_FROM": resume}
+        self._start(job_of(self._spec, self._state_dir, user, attempt, env, lock_dir))
 
     def _unpack(self, user: Account, stores: Stores) -> None:
         url, path = self._spec.training.code, os.path.join(self._home, "code.tar.gz")
@@ -178,6 +186,16 @@ class Starter:
             if archive is not None:
                 os.close(archive)
                 os.unlink(path)
+
+    def _prepared(self, user: Account, own: Mapping[str, str]) -> Mapping[str, str]:
+        """What the command's environment begins with. In a container the setup lines come with the command, in one shell."""
+        if image := self._spec.training.image:
+            Pulling(self._runtime, image, self._pause, self._says).run()
+            return inner(self._spec, user)
+        return self._set_up(user, {**login_env(user, os.environ), **self._spec.training.env, **own})
+
+    def _says(self, doing: str) -> None:
+        self.doing = doing
 
     def _set_up(self, user: Account, env: Mapping[str, str]) -> Mapping[str, str]:
         training = self._spec.training
@@ -197,41 +215,28 @@ class Starter:
     def _arrived(self, done: int, total: int) -> None:
         self.doing = f"restoring: {size(done)} of {size(total)} are here"
 
-    def _start(self, user: Account, attempt: int, env: Mapping[str, str]) -> None:
-        training, spec = self._spec.training, self._spec
-        lock = take_lock(self._state_dir, spec.run)
+    def _start(self, job: Train) -> None:
+        lock = take_lock(self._state_dir, job.run)
         if lock is None:
-            what = f"run {spec.run} is not started a second time"
+            what = f"run {job.run} is not started a second time"
             raise WrongStateError(what, "another start of it is alive", "wait for its end: runctl-agent status")
         try:
-            job = Train(
-                user=user,
-                workdir=spec.workdir,
-                env=env,
-                command=training.command,
-                log_file=training.log_file,
-                run=spec.run,
-                attempt=attempt,
-                state_dir=self._state_dir,
-                pid_file=training.pid_file,
-                exit_code_file=training.exit_code_file,
-                complete_file=training.complete_file,
-            )
             self._check_cancelled()
             self.launched = True
             running = self._jobs.start(job, lock=lock)
         finally:
             os.close(lock)  # the worker has it
-        log.info("attempt %d is started: %s", attempt, training.command[0])
-        self._reap(running)
+        log.info("attempt %d is started: %s", job.attempt, job.command[0])
+        self._reap(job, running)
 
-    def _reap(self, running: Running) -> None:
+    def _reap(self, job: Train, running: Running | None) -> None:
         """Until the agent ends, or the worker: what kept it from starting anything at all is told."""
-        while (done := running.outcome()) is None:
-            if self._cancelled.wait(REAP):
-                return
-        if done.error:
-            self._failed([done.error])
+        if isinstance(job, Inside):
+            error = Minding(self._jobs, job, self._boot_id, self._cancelled.wait).run(running)
+        else:
+            error = outcome_of(running, self._cancelled.wait)
+        if error:
+            self._failed(error.split("\n"))
 
     def _done(self, job: Job, *, archive: int | None = None) -> Done:
         path = f"{self._state_dir}/prepare-{self._spec.run}.lock"

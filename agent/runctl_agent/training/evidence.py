@@ -18,6 +18,9 @@ from .record import ExitRecord
 LINGER = 2.0
 """Seconds after the end in which an exit code may still appear: whoever waits for the process writes it a moment later."""
 
+LINGER_INSIDE = 30.0
+"""The same for a container: the code is known to docker, and has to be asked for, at worst by another agent."""
+
 
 class Outcome(StrEnum):
     WAITING = "waiting"  # no training seen yet
@@ -42,6 +45,7 @@ class Evidence:
     exit_code_since: float | None = None  # since when it is believed
     complete_since: float | None = None  # since when the completion file of this attempt is believed
     log_since: float | None = None  # since when a line of the log says so
+    linger: float = LINGER  # seconds after the end in which an exit code may still appear
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +104,12 @@ def _without_code(evidence: Evidence, now: float, grace: float) -> Verdict:
         return _beside_a_live_process(evidence, now, grace)
     if evidence.complete_since is not None:
         since = max(evidence.complete_since, evidence.gone_since or evidence.complete_since)
-        return _lingered(since, now, Outcome.FINISHED, "the completion file stands, and no process is left")
+        return _lingered(evidence, since, now, Outcome.FINISHED, "the completion file stands, and no process is left")
     if evidence.gone_since is not None:
-        return _lingered(evidence.gone_since, now, Outcome.FAILED, f"the process is gone, exit code unknown{_garbage(evidence)}")
+        reason = f"the process is gone, exit code unknown{_garbage(evidence)}"
+        return _lingered(evidence, evidence.gone_since, now, Outcome.FAILED, reason)
     if evidence.log_since is not None and not evidence.pid_seen:
-        return _lingered(evidence.log_since, now, Outcome.FINISHED, "the log says so, and there is no pid file")
+        return _lingered(evidence, evidence.log_since, now, Outcome.FINISHED, "the log says so, and there is no pid file")
     return Verdict(Outcome.WAITING, None, f"no training has been seen yet{_garbage(evidence)}")
 
 
@@ -121,8 +126,8 @@ def _said_since(evidence: Evidence, now: float) -> float:
     return min((since for since in (evidence.exit_code_since, evidence.complete_since) if since is not None), default=now)
 
 
-def _lingered(since: float, now: float, outcome: Outcome, reason: str) -> Verdict:
-    if now - since >= LINGER:
+def _lingered(evidence: Evidence, since: float, now: float, outcome: Outcome, reason: str) -> Verdict:
+    if now - since >= evidence.linger:
         return Verdict(outcome, None, reason)
     return Verdict(Outcome.FINISHING, None, "the training has ended, its exit code may still come")
 

@@ -84,15 +84,15 @@ def run_exec(
     runtime = runtime if runtime is not None else ThreadRuntime()
     places = Places(pid_file, exit_code_file, complete_file, state_dir, apart.user if apart is not None else None)
     processes = LinuxProcesses()
-    _refuse_a_second(processes, state_dir, run)
+    refuse_a_second(processes, state_dir, run)
     held = lock if lock is not None else _only_one(state_dir, run)
     try:
         with acting_as(places.owner):
-            _set_markers_aside(places)
+            set_markers_aside(places)
         began = runtime.now()
         record = ExitRecord(run, attempt, ProcessId(0, 0, processes.boot_id), NOT_FOUND, None, None, began, began, 0)
         killed_before = oom_kills()
-        with _Forwarding() as forwarding:
+        with Forwarding() as forwarding:
             try:
                 child = _popen(command, env, apart, lock)
             except (OSError, ValueError) as error:
@@ -100,7 +100,7 @@ def run_exec(
             else:
                 record = _to_its_end(child, record, places, processes, forwarding, runtime)
             record = replace(record, oom_kill=_killed(killed_before, oom_kills()), end=max(runtime.now(), record.start))
-            _write_end(record, places, runtime)
+            write_end(record, places, runtime)
     finally:
         if held is not None:
             os.close(held)
@@ -153,14 +153,14 @@ def _popen(command: Sequence[str], env: Mapping[str, str] | None, apart: As | No
     )
 
 
-def _refuse_a_second(processes: LinuxProcesses, state_dir: str, run: str) -> None:
+def refuse_a_second(processes: LinuxProcesses, state_dir: str, run: str) -> None:
     earlier = decode_process(look_at("/", os.path.abspath(started_path(state_dir, run))).body)
     if isinstance(earlier, ProcessId) and processes.alive(earlier):
         mend = f"wait for its end, or end it: kill {earlier.pid}"
         raise WrongStateError(f"run {run} is not started a second time", f"its process {earlier.pid} is still alive", mend)
 
 
-def _set_markers_aside(places: Places) -> None:
+def set_markers_aside(places: Places) -> None:
     for path in (places.pid_file, places.exit_code_file, places.complete_file):
         parent = os.path.dirname(path) or "."
         if path and not os.path.isdir(parent):
@@ -184,17 +184,13 @@ def _to_its_end(
     record: ExitRecord,
     places: Places,
     processes: LinuxProcesses,
-    forwarding: _Forwarding,
+    forwarding: Forwarding,
     runtime: Runtime,
 ) -> ExitRecord:
     """From the start to the end of the child. Until it is waited for its pid is nobody else's, so it can be identified."""
     forwarding.begin(child.pid)
     process = processes.identify(child.pid) or replace(record.process, pid=child.pid)
-    started = encode_process(process)
-    _try(lambda: _make_state_dir(places.state_dir))
-    _try(lambda: write(".", started_path(places.state_dir, record.run), started, runtime))
-    with acting_as(places.owner):
-        _try(lambda: write(".", places.pid_file, b"%d\n" % child.pid, runtime))
+    write_start(process, record.run, places, runtime)
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     number = -child.returncode if child.returncode < 0 else None
@@ -202,7 +198,15 @@ def _to_its_end(
     return replace(record, process=process, code=code, signal=number, peak_rss=usage.ru_maxrss * 1024)
 
 
-def _write_end(record: ExitRecord, places: Places, runtime: Runtime) -> None:
+def write_start(process: ProcessId, run: str, places: Places, runtime: Runtime) -> None:
+    """Who the command is: for the agent, and in the pid file for everybody."""
+    _try(lambda: _make_state_dir(places.state_dir))
+    _try(lambda: write(".", started_path(places.state_dir, run), encode_process(process), runtime))
+    with acting_as(places.owner):
+        _try(lambda: write(".", places.pid_file, b"%d\n" % process.pid, runtime))
+
+
+def write_end(record: ExitRecord, places: Places, runtime: Runtime) -> None:
     """The record first: it is the stronger, and whoever sees the exit-code file finds it."""
     _try(lambda: _make_state_dir(places.state_dir))
     _try(lambda: write(".", exit_path(places.state_dir, record.run), encode_record(record), runtime))
@@ -229,7 +233,7 @@ def _killed(before: int | None, after: int | None) -> bool | None:
     return after > before if before is not None and after is not None else None
 
 
-class _Forwarding:
+class Forwarding:
     """Passes signals on to the child; what was ignored before (nohup) stays ignored, here and in the child."""
 
     def __init__(self) -> None:
@@ -237,7 +241,7 @@ class _Forwarding:
         self._early: list[int] = []
         self._fd: int | None = None
 
-    def __enter__(self) -> _Forwarding:
+    def __enter__(self) -> Forwarding:
         for number in FORWARDED:
             handler = signal.getsignal(number)
             if handler is not None and handler is not signal.SIG_IGN:

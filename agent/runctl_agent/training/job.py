@@ -58,7 +58,23 @@ class Train:
     complete_file: str
 
 
-Job = Unpack | Setup | Train
+@dataclass(frozen=True, slots=True)
+class Inside(Train):
+    """The same in a container of `image`, with `setup` before the command; `env` is what it adds to the image's own.
+
+    `mounts` are absolute paths, there and outside the same. `adopt`: the container is there already, and none is made.
+    """
+
+    image: str = ""
+    setup: tuple[str, ...] = ()
+    mounts: tuple[str, ...] = ()
+    stop_signal: str = "SIGTERM"
+    stop_timeout: int = 60  # seconds
+    to_group: bool = False
+    adopt: bool = False
+
+
+Job = Unpack | Setup | Train | Inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +158,7 @@ def encode_job(job: Job) -> bytes:
 def decode_job(line: bytes) -> Job:
     """From the agent itself: what is wrong in it is a bug."""
     plain = json.loads(line)
-    kind: Callable[..., Job] = {"Unpack": Unpack, "Setup": Setup, "Train": Train}[plain.pop("job")]
+    kind: Callable[..., Job] = {"Unpack": Unpack, "Setup": Setup, "Train": Train, "Inside": Inside}[plain.pop("job")]
     plain["user"] = Account(**plain["user"])
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()})
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import os
 import select
-import shlex
 import signal
 import subprocess
 import sys
@@ -22,7 +21,9 @@ from runctl_agent.errors import RunctlError
 
 from .acting import acting_as, become, credentials
 from .exec import As, run_exec
-from .job import Done, Setup, Train, Unpack, decode_job, encode_done, tail_of
+from .inside import run_inside
+from .job import Done, Inside, Setup, Train, Unpack, decode_job, encode_done, tail_of
+from .steps import steps
 
 TAIL = 16 * 1024
 GRACE = 5.0
@@ -44,6 +45,8 @@ def main() -> None:
                 done = unpack(job, archive)
             case Setup():
                 done = set_up(job)
+            case Inside():
+                done = train_inside(job)
             case Train():
                 done = train(job, lock)
     except RunctlError as error:
@@ -111,16 +114,16 @@ def train(job: Train, lock: int) -> Done:
     return Done()
 
 
+def train_inside(job: Inside) -> Done:
+    """The descriptor of the lock stays open until the end of this process: nobody else minds the container meanwhile."""
+    os.close(open_log(job.user, job.workdir, job.log_file))  # it is there, and the user's, before the container wants it
+    run_inside(job)
+    return Done()
+
+
 def script(lines: Sequence[str], fd: int) -> str:
-    """Every line is a step: said before, and the end of the shell where its status is not 0. The environment comes last."""
-    steps = []
-    for line in lines:
-        shown = shlex.quote(line)
-        steps.append(
-            f"printf 'runctl: setup: %s\\n' {shown}\n{{ {line}\n}} || "
-            f'{{ code=$?; printf \'runctl: setup failed, exit code %s: %s\\n\' "$code" {shown}; exit "$code"; }}\n'
-        )
-    return "".join(steps) + f"exec {ENV} -0 >&{fd}\n"
+    """The setup lines; the environment comes last."""
+    return f"{steps(lines)}exec {ENV} -0 >&{fd}\n"
 
 
 def parse_env(body: bytes) -> dict[str, str]:
