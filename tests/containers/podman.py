@@ -55,7 +55,12 @@ def engine(folder: Path) -> Iterator[Engine]:
     """Raises AssertionError, with the reason, where it can't be had."""
     _install()
     (folder / "containers.conf").write_text(CONTAINERS)
-    environ = {**os.environ, "CONTAINERS_CONF": str(folder / "containers.conf")}
+    (folder / "registries.conf").write_text('[[registry]]\nlocation = "127.0.0.1"\nprefix = "127.0.0.1"\ninsecure = true\n')
+    environ = {
+        **os.environ,
+        "CONTAINERS_CONF": str(folder / "containers.conf"),
+        "CONTAINERS_REGISTRIES_CONF": str(folder / "registries.conf"),
+    }
     own = ["--root", str(folder / "graph"), "--runroot", str(folder / "run"), "--tmpdir", str(folder / "tmp")]
     argv = ["podman", *own, "--storage-driver", "vfs", "system", "service", "--time", "0", f"unix://{folder}/socket"]
     with (folder / "service.log").open("wb") as log:

@@ -62,7 +62,7 @@ INSPECTED = {
     },
     "Config": {"Labels": {"runctl.run": "gpt2"}},
 }
-"""As Docker Engine 28 prints it, less what nobody asks for."""
+"""The shape is what podman's service answers the real client; the OOM flag is set by hand: no runtime here raises it."""
 
 
 def options(arguments: list[str], name: str) -> list[str]:

@@ -35,15 +35,17 @@ class Minding:
 
     def run(self, running: Running | None) -> str:
         """Why nothing could be started; empty: its end is known, or gone, or the agent ends."""
-        said = ""
+        said, tried = "", False
         while True:
             if running is not None:
                 error = outcome_of(running, self._wait)
-                if not error or not left_a_word(self._job.state_dir, self._job.run, self._boot_id):
-                    return error
+                if not left_a_word(self._job.state_dir, self._job.run, self._boot_id) and (tried or not error):
+                    return said or error
+                if not error:
+                    return ""
                 if error != said:
                     log.warning("nobody waits for the container any more: %s", error)
-                said = error
+                said, tried = error, True  # it may have died between making the container and starting it
             if self._ended() or self._wait(REAP):
                 return ""
             lock = take_lock(self._job.state_dir, self._job.run)
