@@ -6,9 +6,8 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 IMAGE = "localhost/runctl-test:1"
@@ -34,11 +33,31 @@ exec /bin/sh "$@"
 """What `runctl launch train.py` asks for, in an image that has a shell only."""
 
 
-@dataclass(frozen=True)
 class Engine:
     """`host` is what DOCKER_HOST is set to."""
 
-    host: str
+    def __init__(self, host: str, folder: Path, argv: Sequence[str], environ: Mapping[str, str]) -> None:
+        self.host = host
+        self._folder = folder
+        self._argv = argv
+        self._environ = environ
+        self._service: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """The daemon; containers live on without it."""
+        with (self._folder / "service.log").open("ab") as log:
+            self._service = subprocess.Popen(self._argv, env=self._environ, stdout=log, stderr=log, start_new_session=True)
+        end = time.monotonic() + 60
+        while not (self._folder / "socket").exists():
+            assert self._service.poll() is None, (self._folder / "service.log").read_text()
+            assert time.monotonic() < end, "podman's service does not come up"
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        assert self._service is not None
+        self._service.terminate()
+        self._service.wait(60)
+        (self._folder / "socket").unlink(missing_ok=True)
 
     def docker(self, *arguments: str, check: bool = True) -> str:
         environ = {**os.environ, "DOCKER_HOST": self.host, "DOCKER_BUILDKIT": "0"}
@@ -63,22 +82,15 @@ def engine(folder: Path) -> Iterator[Engine]:
     }
     own = ["--root", str(folder / "graph"), "--runroot", str(folder / "run"), "--tmpdir", str(folder / "tmp")]
     argv = ["podman", *own, "--storage-driver", "vfs", "system", "service", "--time", "0", f"unix://{folder}/socket"]
-    with (folder / "service.log").open("wb") as log:
-        service = subprocess.Popen(argv, env=environ, stdout=log, stderr=log)
-    found = Engine(f"unix://{folder}/socket")
+    found = Engine(f"unix://{folder}/socket", folder, tuple(argv), environ)
     try:
-        end = time.monotonic() + 60
-        while not (folder / "socket").exists():
-            assert service.poll() is None, (folder / "service.log").read_text()
-            assert time.monotonic() < end, "podman's service does not come up"
-            time.sleep(0.05)
+        found.start()
         _build(found, folder / "context")
         yield found
     finally:
         for name in found.names():
             found.docker("container", "rm", "--force", name, check=False)
-        service.terminate()
-        service.wait(60)
+        found.stop()
         shutil.rmtree(folder / "graph", ignore_errors=True)
 
 

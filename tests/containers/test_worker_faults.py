@@ -6,10 +6,43 @@ import os
 import shutil
 from pathlib import Path
 
+import psutil
+
 from tests.containers.podman import Engine
-from tests.containers.test_image import log_of, machine, record_of, to_the_end
+from tests.containers.test_image import log_of, machine, record_of, to_the_end, wrappers
 from tests.e2e.committed import names
 from tests.e2e.seaweed import S3
+
+
+def test_the_daemon_is_down_when_it_ends(tmp_path: Path, s3: S3, docker: Engine) -> None:
+    end = tmp_path / "one" / "work" / "end"
+    agent = machine(tmp_path, s3, docker, "one", 1, end, 7)
+    with agent.running() as process:
+        status = agent.wait_for(lambda status: status.get("commits") == 1 and status["phase"] == "training", process)
+        docker.stop()
+        try:
+            end.touch()
+            agent.wait_for(lambda _: not psutil.pid_exists(status["trainer_pid"]), process)
+        finally:
+            docker.start()
+        status = agent.wait_for(lambda status: status["phase"] == "failed", process)
+    assert (status["exit_code"], docker.names()) == (7, [])
+
+
+def test_it_is_stopped_while_the_daemon_is_down(tmp_path: Path, s3: S3, docker: Engine) -> None:
+    """Its signals come from the kernel, by the pid outside."""
+    agent = machine(tmp_path, s3, docker, "one", 1, "never", 0)
+    with agent.running() as process:
+        agent.wait_for(lambda status: status.get("commits") == 1 and status["phase"] == "training", process)
+        docker.stop()
+        try:
+            (wrapper,) = wrappers(agent)
+            wrapper.terminate()
+            agent.wait_for(lambda _: "saving on TERM" in log_of(agent), process)
+        finally:
+            docker.start()
+        agent.wait_for(lambda status: status["phase"] == "finished", process)
+    assert names(s3) == ["model_step_1.bin", "model_step_99.bin"]
 
 
 def client(folder: Path, lines: str) -> dict[str, str]:
