@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 from .contract.phases import Phase
 from .contract.tags import rfc3339
 from .errors import RunctlError
 from .training.opening import Decision
 from .training.order import Order
+
+
+class End(Enum):
+    """How far the end of the training's life is."""
+
+    FAR = "far"
+    NEAR = "near"  # it is being ended, or what it left is being sent, or the machine is announced to go
+    REACHED = "reached"
 
 
 @dataclass(frozen=True, slots=True)

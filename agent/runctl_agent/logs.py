@@ -6,7 +6,9 @@ import json
 import logging
 import sys
 import time
+from contextlib import suppress
 from logging.handlers import RotatingFileHandler
+from typing import TextIO
 
 LARGEST = 1024 * 1024
 """Bytes of the file that is kept, of which there are two."""
@@ -35,9 +37,23 @@ def begin(level: int = logging.INFO) -> None:
 
 def keep(path: str) -> None:
     """Keep what is logged in a file, too, of bounded size: it goes to S3, and what a crash left is sent by the next agent."""
-    handler = RotatingFileHandler(path, maxBytes=LARGEST, backupCount=1, encoding="ascii", errors="backslashreplace", delay=True)
+    handler = _Kept(path, maxBytes=LARGEST, backupCount=1, encoding="ascii", errors="backslashreplace", delay=True)
     handler.setFormatter(Logfmt())
     logging.getLogger().addHandler(handler)
+
+
+class _Kept(RotatingFileHandler):
+    """A line that the disk has no room for is only on stderr: `logging` would print a trace there for each."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - as it is called
+        if not isinstance(sys.exception(), OSError):
+            super().handleError(record)
+            return
+        stream: TextIO | None = self.stream
+        if stream is not None:
+            self.stream = None  # the next line opens it anew
+            with suppress(OSError):
+                stream.close()  # with what it could not write, which would grow
 
 
 def _quoted(text: str) -> str:

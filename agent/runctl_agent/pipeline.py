@@ -89,7 +89,7 @@ class Pipeline:
         self.conductor = Conductor(
             runtime, spec, keys, state_dir, home, journal, around, self.report, flushing, quarantine, self._wish, self._outlook
         )
-        self._shipping = Shipping(runtime, journal, spec.workdir, spec.training.log_file, own_log)
+        self._shipping = Shipping(runtime, journal, spec, home, own_log)
         self.publisher = publisher_of(runtime, spec, journal, around, None, None)
         self.sender: Sender | None = None
         self._reaching = Reaching(runtime, around, keys, self.stopping)
@@ -199,6 +199,7 @@ class Pipeline:
         """Put the state together and hand it to the publisher."""
         self._state = self.report.tell(self._facts())
         self.publisher.update(self._state)
+        self._shipping.tell(self._state)
         return self._state
 
     def _facts(self) -> Facts:
@@ -251,7 +252,7 @@ class Pipeline:
             "listen": lambda: conductor.listen(reached),
             "notices": lambda: conductor.heed(reached),
             "finish": lambda: conductor.finish(reached, self._told_the_end, self._fenced),
-            "ship": lambda: self._shipping.run(reached.store, self.keys, lambda: Shipment(sender.epoch, conductor.ending)),
+            "ship": lambda: self._shipping.run(reached.store, self.keys, lambda: Shipment(sender.epoch, conductor.end)),
             "begin": lambda: conductor.begin(reached, elsewhere, self._nothing_behind),
         }.items():
             self._tasks.append(self._runtime.spawn(name, work))
@@ -259,9 +260,8 @@ class Pipeline:
             self.sender.run()
 
     def _told_the_end(self) -> bool:
-        """Also the end of the log, unless that can't be sent: then it is no reason to keep a machine."""
-        log_there = self._shipping.whole or bool(self._shipping.problems)
-        return log_there and self.publisher.told_the_end(self.report.life.attempt)
+        """Also the end of the logs, unless that can't be sent: then it is no reason to keep a machine."""
+        return self._shipping.over and self.publisher.told_the_end(self.report.life.attempt)
 
     def _fenced(self) -> bool:
         return self.sender is not None and bool(self.sender.fenced)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from runctl_agent.contract.keys import Keys
+from runctl_agent.contract.keys import Keys, Series
 from runctl_agent.contract.manifest import Manifest
+from runctl_agent.contract.pieces import put_together
 from runctl_agent.runtime import ThreadRuntime
 from runctl_agent.store.catalog import Catalog, Ranked
 from tests.e2e.seaweed import S3
@@ -40,3 +41,11 @@ def everything(s3: S3) -> list[str]:
     """Every key below the test's own prefix."""
     with s3.store() as store:
         return list(store.list(s3.prefix))
+
+
+def grown(s3: S3, series: Series) -> bytes:
+    """What grows piece by piece, put together."""
+    with s3.store() as store:
+        offsets = {key: offset for key in store.list(series.prefix) if (offset := series.offset(key)) is not None}
+        found = [(offset, got.body) for key, offset in offsets.items() if (got := store.get(key)) is not None]
+    return put_together(found)

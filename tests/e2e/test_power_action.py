@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from runctl_agent.contract.pieces import put_together
+from runctl_agent.contract.history import moments
+from runctl_agent.contract.keys import Keys
+from runctl_agent.contract.phases import Phase
+from tests.e2e.committed import grown
 from tests.e2e.runs import Operator, steps
 from tests.e2e.test_scenarios import in_s3, wait_for
 
@@ -29,11 +32,7 @@ def power(operator: Operator, instance: str) -> str:
 
 def logged(operator: Operator, name: str) -> bytes:
     """A log of the first epoch, as S3 has it."""
-    prefix = f"{operator.s3.prefix}/{operator.run}/logs/000001/{name}."
-    with operator.s3.store() as store:
-        keys = list(store.list(prefix))
-        found = {key: store.get(key) for key in keys}
-    return put_together((int(key.removeprefix(prefix)), got.body) for key, got in found.items() if got is not None)
+    return grown(operator.s3, Keys(operator.s3.prefix, operator.run).log(1, name))
 
 
 @pytest.mark.parametrize(("action", "power_state"), [("stop", "stopped"), ("terminate", "terminated")])
@@ -47,6 +46,29 @@ def test_a_finished_run_ends_its_instance(operator: Operator, action: str, power
     training, agent = logged(operator, "training.log"), logged(operator, "agent.log")
     assert training.endswith(b"the last line\n"), "the end of the log is there before the machine goes"
     assert b"committed model_step_3.pt" in agent
+    history = moments(grown(operator.s3, Keys(operator.s3.prefix, operator.run).history(1)))
+    assert (history[-1].phase, history[-1].instance) == (Phase.FINISHED, instance)
+    assert history[0].phase is not Phase.FINISHED
+
+
+SAYS_MUCH = """
+import pathlib, pickle, zipfile
+
+pathlib.Path("checkpoints").mkdir(exist_ok=True)
+with zipfile.ZipFile("checkpoints/model_step_1.pt", "w") as archive:
+    archive.writestr("a/data.pkl", pickle.dumps({}))
+for line in range(100_000):
+    print(f"line {line:06d} of a training that says more than anyone reads")
+"""
+
+
+def test_all_of_a_long_log_is_there_before_the_machine_goes(operator: Operator) -> None:
+    """More than five megabytes, most of it in the last moment."""
+    operator.script(SAYS_MUCH)
+    instance = operator.launch("--config", "run.yaml", "--on-finish", "terminate")
+    wait_for(lambda: power(operator, instance) == "terminated")
+    lines = [line for line in logged(operator, "training.log").splitlines() if line.startswith(b"line ")]
+    assert lines == [b"line %06d of a training that says more than anyone reads" % line for line in range(100_000)]
 
 
 def test_a_failed_run_does_what_is_asked_of_a_failed_one(operator: Operator) -> None:

@@ -6,6 +6,7 @@ from runctl_agent.contract.gc import Gc, decode_gc, spans
 from runctl_agent.contract.keys import Keys, parse_manifest_key, snapshot, snapshot_of
 from runctl_agent.contract.malformed import Malformed
 from runctl_agent.contract.manifest import Latest, Manifest, Order, decode_latest, decode_manifest, order
+from runctl_agent.contract.pieces import put_together
 from runctl_agent.contract.spec import Retention
 from tests.fakes.memory_store import MemoryStore
 from tests.simulation.trainers import Content, History, Stood, digest
@@ -124,6 +125,15 @@ class Promises:
         assert complete, "nothing was committed"
         kept = [key for key in complete if not self._is_condemned(key)]
         assert len(kept) >= min(len(complete), self.retention.keep_last or len(complete)), "retention took too many"
+
+    def logged(self, machine: int) -> bytes:
+        """What S3 has of the log of one machine, whatever epochs it wrote under."""
+        found = b""
+        for epoch in range(1, 1 + max((int(key.split("/")[3]) for key in self.store.list(f"{self.keys.base}logs/")), default=0)):
+            series = self.keys.log(epoch, "training.log")
+            keys = {key: offset for key in self.store.list(series.prefix) if (offset := series.offset(key)) is not None}
+            found += put_together((offset, self.store.objects[key].body) for key, offset in keys.items())
+        return b"".join(line for line in found.splitlines(keepends=True) if line.startswith(b"machine %d:" % machine))
 
     def latest_is_the_newest(self) -> None:
         """Where nobody was fenced: who is fenced moves no pointer, and what he commits is found by restore, not by `latest`."""

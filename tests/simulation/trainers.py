@@ -74,6 +74,15 @@ class Disk:
         self._history = history
         self._machine = machine
         self._open: list[io.FileIO] = []
+        self.said = b""
+
+    def say(self, text: str) -> None:
+        """A line in the training's log."""
+        line = f"machine {self._machine}: {text}\n".encode()
+        with (self.root.parent / "training.log").open("ab") as log:
+            log.write(line)
+        self.said += line
+        self.runtime.step()
 
     def complete(self, name: str, content: Content) -> None:
         self._history.complete(self._machine, name, content, self.runtime.now())
@@ -152,6 +161,7 @@ class FileTrainer:
         while self.step < self.count:
             self.disk.runtime.sleep(self.every * (0.5 + self.disk.runtime.random()))
             self.step += 1
+            self.disk.say(f"step {self.step}")
             body = torch_like(self.disk.runtime.scheduler.rng.randbytes(self.size))
             name = f"model_step_{self.step}.pt"
             self._save(name, body)
@@ -189,6 +199,7 @@ class HuggingFaceTrainer:
         while self.step < self.count:
             self.disk.runtime.sleep(self.every * (0.5 + self.disk.runtime.random()))
             self.step += 1
+            self.disk.say(f"step {self.step}")
             name = f"checkpoint-{self.step}"
             random_bytes = self.disk.runtime.scheduler.rng.randbytes
             files = {

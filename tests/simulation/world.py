@@ -67,6 +67,9 @@ class World:
                 machine.note_alive()
         hints = self.plan.faults.hint_loss == 0.0
         self.promises.at_the_end({m.number: m.alive for m in self.machines if hints}, {m.number for m in self.machines if m.lost})
+        self.scheduler.run(
+            lambda: all(m.lost or self.promises.logged(m.number) == m.disk.said for m in self.machines), limit=600.0
+        )
         if len(self.machines) == 1 or not self.plan.zombie:
             self.promises.latest_is_the_newest()
 

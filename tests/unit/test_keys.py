@@ -30,8 +30,8 @@ def test_the_layout_is_that_of_the_design() -> None:
         "data/000002-00000007/": KEYS.data_prefix(2, 7),
         "data/000002-00000007/checkpoint-500/a/model.bin": KEYS.data(2, 7, "checkpoint-500", "a/model.bin"),
         "pins/000002-00000007.json": KEYS.pin(2, 7),
-        "history/000002/000000000042.jsonl": KEYS.history(2, 42),
-        "logs/000002/training.log.000000000042": KEYS.log(2, "training.log", 42),
+        "history/000002/000000000042.jsonl": KEYS.history(2).key(42),
+        "logs/000002/training.log.000000000042": KEYS.log(2, "training.log").key(42),
     }
     for expected, key in relative.items():
         assert KEYS.relative(key) == expected

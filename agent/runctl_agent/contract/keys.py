@@ -20,6 +20,7 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+")
 _PREFIX = re.compile(r"[A-Za-z0-9!_.*'()=+@:,~/-]*")
 _LONGEST_PREFIX = 512
+_OFFSET = 12
 _MANIFEST = re.compile(r"(?:.*/)?manifests/([0-9]{6})-([0-9]{8})-([^/]+)\.json", re.DOTALL)
 _PIN = re.compile(r"(?:.*/)?pins/([0-9]{6})-([0-9]{8})\.json", re.DOTALL)
 _SNAPSHOT = re.compile(r"([0-9]{6})-([0-9]{8})")
@@ -62,6 +63,28 @@ def _prefix(prefix: str) -> str:
     if prefix and not {"", ".", ".."}.isdisjoint(prefix.split("/")):
         raise Wrong(f"the prefix {show(prefix)} has an empty part, or one that is . or ..")
     return prefix
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """The keys of what grows piece by piece, each named by the offset of its first byte (`pieces.py`)."""
+
+    prefix: str
+    suffix: str = ""
+
+    def key(self, offset: int) -> str:
+        return f"{self.prefix}{offset:0{_OFFSET}d}{self.suffix}"
+
+    def offset(self, key: str) -> int | None:
+        """None for a key of something else.
+
+        >>> Series("logs/a.").offset("logs/a.000000000012"), Series("logs/a.").offset("logs/a.b")
+        (12, None)
+        """
+        digits = key.removeprefix(self.prefix).removesuffix(self.suffix)
+        if len(digits) < _OFFSET or not (digits.isascii() and digits.isdigit()):
+            return None
+        return int(digits) if key == self.key(int(digits)) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +145,11 @@ class Keys:
     def pin(self, epoch: int, seq: int) -> str:
         return f"{self.pins}{_pair(epoch, seq)}.json"
 
-    def history(self, epoch: int, offset: int) -> str:
-        return f"{self.base}history/{_digits(epoch, LAST_EPOCH)}/{offset:012d}.jsonl"
+    def history(self, epoch: int) -> Series:
+        return Series(f"{self.base}history/{_digits(epoch, LAST_EPOCH)}/", ".jsonl")
 
-    def log(self, epoch: int, name: str, offset: int) -> str:
-        return f"{self.base}logs/{_digits(epoch, LAST_EPOCH)}/{_encoded(name)}.{offset:012d}"
+    def log(self, epoch: int, name: str) -> Series:
+        return Series(f"{self.base}logs/{_digits(epoch, LAST_EPOCH)}/{_encoded(name)}.")
 
     def relative(self, key: str) -> str:
         """`key` as manifests store it. Raises ValueError for a key of another run."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from runctl_agent.attend import Attendant
-from runctl_agent.conduct import Conduct, Noticed
+from runctl_agent.conduct import Conduct, End, Noticed
 from runctl_agent.contract.keys import Keys
 from runctl_agent.contract.phases import TERMINAL, Phase
 from runctl_agent.contract.spec import Spec
@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 SHUTDOWN = Order(Cause.SHUTDOWN, Phase.INTERRUPTED, "the machine is being shut down")
 ASKED = Order(Cause.STOP, Phase.STOPPED, "somebody asked for the end")
 
-ENDINGS = TERMINAL | {Phase.SAVING, Phase.FINISHING}
+ENDING = frozenset({Phase.SAVING, Phase.FINISHING})
 
 SPOT = "spot"
 """The life cycle of an instance that EC2 may take back, as its metadata has it."""
@@ -176,9 +176,11 @@ class Conductor:
         return None if phase in TERMINAL else self._orders.standing
 
     @property
-    def ending(self) -> bool:
-        """Whether the end is near, or was reached."""
-        return self._report.life.phase in ENDINGS or self._notices.taking is not None
+    def end(self) -> End:
+        phase = self._report.life.phase
+        if phase in TERMINAL:
+            return End.REACHED
+        return End.NEAR if phase in ENDING or self._notices.taking is not None else End.FAR
 
     def turn(self, attendant: Attendant) -> None:
         """One look at a run that is to end."""
