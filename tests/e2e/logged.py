@@ -17,11 +17,11 @@ from tests.e2e.tiny_training import save
 class Logged:
     """`s3` is the server itself; `way`: how the agent reaches it, where that is another."""
 
-    def __init__(self, tmp_path: Path, s3: S3, way: S3 | None = None) -> None:
+    def __init__(self, tmp_path: Path, s3: S3, way: S3 | None = None, *, kind: type[HurriedAgent] = HurriedAgent) -> None:
         self.s3 = s3
         self.watched = tmp_path / "checkpoints"
         self.watched.mkdir()
-        self.agent = HurriedAgent(tmp_path, way or s3, checkpoints=self.watched)
+        self.agent = kind(tmp_path, way or s3, checkpoints=self.watched)
         self.log = self.agent.workdir / "training.log"
         self.keys = Keys(s3.prefix, self.agent.run)
         self.said = b""
@@ -31,10 +31,11 @@ class Logged:
         self._step += 1
         save(self.watched / f"model_step_{self._step}.pt", self._step, 1000)
 
-    def says(self, text: str) -> None:
+    def says(self, text: str | bytes) -> None:
+        line = text.encode() if isinstance(text, str) else text
         with self.log.open("ab") as log:
-            log.write(text.encode())
-        self.said += text.encode()
+            log.write(line)
+        self.said += line
 
     @contextmanager
     def running(self) -> Iterator[subprocess.Popen[bytes]]:
@@ -44,6 +45,12 @@ class Logged:
             self.save()
             self.agent.wait_for(lambda status: status["commits"] > before, process)
             yield process
+
+    def pieces(self) -> dict[str, int]:
+        """The size of each."""
+        with self.s3.store() as store:
+            keys = list(store.list(self.keys.log(1, "training.log").prefix))
+            return {key: found.size for key in keys if (found := store.head(key)) is not None}
 
     def there(self) -> bytes:
         return grown(self.s3, self.keys.log(1, "training.log"))
