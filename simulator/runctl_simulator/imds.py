@@ -172,6 +172,10 @@ class ImdsServer:
         """InService, Terminated, …; None: in no Auto Scaling group."""
         self._set(LIFECYCLE_STATE, state)
 
+    def garble(self, path: str, body: str) -> None:
+        """Something that AWS documents nowhere stands at SPOT, REBALANCE, SCHEDULED or LIFECYCLE_STATE."""
+        self._set(path, body)
+
     def withdraw(self, path: str) -> None:
         """Take back what was set on SPOT, REBALANCE, SCHEDULED or LIFECYCLE_STATE."""
         self._set(path, None)

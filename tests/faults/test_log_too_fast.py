@@ -1,9 +1,11 @@
-"""The training writes more than anyone can send: memory, requests and what is sent stay bounded, and the log says what it lacks."""
+"""The training writes more than anyone can send: memory, requests and pieces stay bounded, and the log says what it lacks."""
 
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from runctl_agent.contract.pieces import PIECE
 from runctl_agent.training.tail import KEPT, MOST_BEHIND
@@ -22,6 +24,10 @@ def most_memory(pid: int) -> int:
     return int(line.split()[1]) * 1024
 
 
+def committed(count: int, status: dict[str, Any]) -> bool:
+    return bool(status["commits"] == count)
+
+
 def test_fifty_megabytes_a_second(tmp_path: Path, s3: S3) -> None:
     logged = Logged(tmp_path, s3)
     with logged.running() as process:
@@ -33,7 +39,7 @@ def test_fifty_megabytes_a_second(tmp_path: Path, s3: S3) -> None:
             with logged.log.open("ab") as log:
                 written += log.write(SECOND) + log.write(b"second %d\n" % second)
             logged.save()
-            logged.agent.wait_for(lambda status, commits=second + 2: status["commits"] == commits, process)
+            logged.agent.wait_for(partial(committed, second + 2), process)
         logged.agent.wait_for(lambda status: logged.there().endswith(b"second 3\n"), process)
         assert most_memory(process.pid) - before < len(SECOND) // 2
         there, sizes = logged.there(), logged.pieces().values()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runctl_agent.errors import JournalError
-from runctl_agent.life.notices import BLIND, EVERY, SLOWEST, Notices
+from runctl_agent.life.notices import EVERY, Notices
 from runctl_agent.store.journal import Journal
 from runctl_agent.training.notice import PATHS, Source
 from tests.fakes.clock import FakeRuntime
@@ -49,34 +49,6 @@ def test_all_four_sources_are_looked_at_every_two_seconds(journal: Journal) -> N
     assert (looking.shown, looking.news) == ([], 0)
 
 
-def test_a_notice_is_seen_once(journal: Journal) -> None:
-    looking = Looking(journal, metadata := FakeMetadata())
-    metadata.spot(at := looking.runtime.now() // 1 + 120)
-    for _ in range(3):
-        looking.look()
-    assert (looking.shown, looking.news) == ([("spot terminate", at)], 1)
-
-
-def test_an_agent_that_comes_back_has_seen_it(journal: Journal) -> None:
-    first = Looking(journal, metadata := FakeMetadata())
-    metadata.spot(at := first.runtime.now() // 1 + 120)
-    first.look()
-    second = Looking(journal, metadata)
-    assert second.shown == [("spot terminate", at)], "before it has looked itself"
-    second.look()
-    assert second.news == 0
-    assert Looking(journal, metadata, boot_id="another").shown == []
-
-
-def test_another_time_is_another_notice(journal: Journal) -> None:
-    looking = Looking(journal, metadata := FakeMetadata())
-    now = looking.runtime.now() // 1
-    for at in (now + 120, now + 90):
-        metadata.spot(at)
-        looking.look()
-    assert (looking.shown, looking.news) == ([("spot terminate", now + 90)], 2)
-
-
 def test_what_takes_the_machine_is_not_taken_back_by_silence(journal: Journal) -> None:
     looking = Looking(journal, metadata := FakeMetadata())
     metadata.spot(looking.runtime.now() + 120)
@@ -87,17 +59,6 @@ def test_what_takes_the_machine_is_not_taken_back_by_silence(journal: Journal) -
     metadata.withdraw(Source.REBALANCE)
     looking.look()
     assert [text for text, _ in looking.shown] == ["spot terminate"]
-
-
-def test_a_time_that_cannot_be_read_is_two_minutes_from_the_first_sight(journal: Journal) -> None:
-    looking = Looking(journal, metadata := FakeMetadata())
-    metadata.spot("in a while")
-    first = looking.runtime.now()
-    looking.look()
-    looking.runtime.advance(30)
-    looking.look()
-    assert (looking.shown, looking.news) == ([("spot terminate", first + 120)], 1)
-    assert "in a while" in looking.notices.standing[0].notice.problem
 
 
 def test_a_group_holds_the_instance_as_long_as_its_hook(journal: Journal) -> None:
@@ -111,15 +72,6 @@ def test_a_group_holds_the_instance_as_long_as_its_hook(journal: Journal) -> Non
     assert looking.shown == [("group terminate", now + 600)]
 
 
-@pytest.mark.parametrize(("action", "taken"), [("terminate", True), ("stop", True), ("hibernate", False)])
-def test_a_hibernated_machine_is_not_taken_away(journal: Journal, action: str, taken: bool) -> None:
-    looking = Looking(journal, metadata := FakeMetadata())
-    metadata.spot(looking.runtime.now() + 120, action)
-    looking.look()
-    assert (looking.notices.taking is not None) == taken
-    assert (looking.news, len(looking.shown)) == (1, 1)
-
-
 def test_of_two_that_take_the_machine_the_first_in_time_counts(journal: Journal) -> None:
     looking = Looking(journal, metadata := FakeMetadata(), hook_timeout=30.0)
     metadata.spot(looking.runtime.now() + 120)
@@ -127,25 +79,6 @@ def test_of_two_that_take_the_machine_the_first_in_time_counts(journal: Journal)
     looking.look()
     assert looking.notices.taking is not None
     assert looking.notices.taking.notice.source is Source.GROUP
-
-
-@pytest.mark.parametrize("why", ["timed out", "HTTP 401", "HTTP 429", "HTTP 500"])
-def test_a_service_that_refuses_is_asked_more_seldom_and_a_notice_stands(journal: Journal, why: str) -> None:
-    looking = Looking(journal, metadata := FakeMetadata())
-    metadata.spot(at := looking.runtime.now() // 1 + 120)
-    looking.look()
-    metadata.refuses = why
-    pauses = [looking.look() for _ in range(6)]
-    assert pauses == sorted(pauses)
-    assert pauses[-1] == SLOWEST
-    assert looking.shown == [("spot terminate", at)]
-    assert looking.notices.problem == ""
-    looking.runtime.advance(BLIND)
-    looking.look()
-    assert why in looking.notices.problem
-    metadata.refuses = ""
-    assert looking.look() == EVERY
-    assert looking.notices.problem == ""
 
 
 def test_a_journal_that_cannot_be_written_hides_no_notice(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
