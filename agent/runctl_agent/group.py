@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 GONE = re.compile(r"not part of|not found|No active Lifecycle Action|No managed instance|is not in", re.IGNORECASE)
 """What Auto Scaling answers (ValidationError) where there is nothing left to be done."""
 
+SMALLEST = re.compile(r"min size", re.IGNORECASE)
+"""What it says (ValidationError) where the desired capacity would go below the minimum."""
+
 
 class AutoScalingGroup:
     """A `Group` by botocore. To ask for what is done already is no error."""
@@ -95,8 +98,11 @@ class AutoScalingGroup:
             return
         why = f"{code}: {message}"
         if code in THROTTLED | PASSING | {"ResourceContention", "ScalingActivityInProgress"} or status >= 500:
-            raise GroupError(what, why) from error
+            raise GroupError(what, why, "nothing to do: it is tried again") from error
         mend = "`runctl-agent doctor` tries every right by doing"
+        if code == "ValidationError" and SMALLEST.search(message):
+            group = self._recover.group
+            mend = f"`aws autoscaling update-auto-scaling-group --auto-scaling-group-name {group} --min-size 0`"
         if code in DENIED:
             mend = f"allow the instance's role autoscaling:{action} on its own group, in the policy of its instance profile"
         raise GroupRefused(what, why, mend) from error

@@ -1,11 +1,10 @@
-"""The instance metadata as one dictionary: what stands at each path, and what is answered instead."""
+"""The instance metadata as one dictionary: what stands at each path."""
 
 from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
 
-from runctl_agent.errors import ImdsUnavailable
 from runctl_agent.training.notice import PATHS, Source
 
 
@@ -13,12 +12,9 @@ class FakeMetadata:
     def __init__(self) -> None:
         self.stands: dict[str, bytes] = {}
         self.asked: list[str] = []
-        self.refuses = ""
 
     def read(self, path: str) -> bytes | None:
         self.asked.append(path)
-        if self.refuses:
-            raise ImdsUnavailable(f"GET {path}", self.refuses, "nothing to do")
         return self.stands.get(path)
 
     def spot(self, at: float | str, action: str = "terminate") -> None:
