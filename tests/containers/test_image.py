@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,15 @@ def wrappers(agent: Agent) -> list[psutil.Process]:
 
 
 def clients(agent: Agent) -> list[psutil.Process]:
-    return [child for wrapper in wrappers(agent) for child in wrapper.children() if "wait" in child.cmdline()]
+    """Docker's, of those that wait; others come and go while one looks."""
+    found = []
+    for wrapper in wrappers(agent):
+        with suppress(psutil.Error):
+            for child in wrapper.children():
+                with suppress(psutil.Error):
+                    if "wait" in child.cmdline():
+                        found.append(child)
+    return found
 
 
 def until(agent: Agent, what: Any, process: Any = None) -> None:
@@ -99,7 +108,7 @@ def test_how_it_is_made(tmp_path: Path, s3: S3, docker: Engine) -> None:
         (name,) = docker.names()
         (found,) = json.loads(docker.docker("inspect", name))
         spaces = {name: Path(f"/proc/{status['trainer_pid']}/ns/{name}").readlink() for name in ("ipc", "net", "pid")}
-        lines = [" ".join(one.cmdline()) for wrapper in wrappers(agent) for one in (wrapper, *wrapper.children())]
+        lines = [" ".join(one.cmdline()) for one in (*wrappers(agent), *clients(agent))]
         end.touch()
         agent.wait_for(lambda status: status["phase"] == "finished", process)
     assert name == f"runctl-{agent.run}-1"
