@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from .contract.malformed import Malformed
 from .contract.spec import Spec
-from .records import ProcessId
+from .records import FileId, ProcessId
 from .runtime import Runtime
 from .store.journal import Journal
 from .training.evidence import LINGER, LINGER_INSIDE, Evidence, Outcome, Verdict, judge
@@ -42,6 +42,8 @@ class Attendant:
         self._gone_since: float | None = None
         self._log_since: float | None = None
         self._pid_seen = False
+        self._named_by: FileId | None = None  # the pid file that named the process
+        self._dead: FileId | None = None  # a pid file whose process was dead when it was looked at
         self._kept: object = None
         self.process: ProcessId | None = None
         self.verdict = Verdict(Outcome.WAITING, None, "the agent has not looked yet")
@@ -78,10 +80,16 @@ class Attendant:
     def _gone(self, seen: Markers) -> bool:
         """Whether the process has ended, or came and went between two looks."""
         if self.process is not None:
-            return self._processes.exited(self.process)
+            return self._processes.exited(self.process) and not self._goes_on(self.process, seen)
         if self._started:
             return False
         return seen.pid_new and isinstance(seen.pid, int) and self._processes.identify(seen.pid) is None
+
+    def _goes_on(self, leader: ProcessId, seen: Markers) -> bool:
+        """Whether others in the session of what we started train on, with nobody left to say how it ends: it may be a shell."""
+        if not self._started or (isinstance(seen.record, ExitRecord) and seen.record.process == leader):
+            return False
+        return bool(self._processes.session(leader))
 
     def _candidate(self, seen: Markers, problems: list[str]) -> ProcessId | None:
         """Who was started by us, else who the pid file names, unless the one that is followed still lives."""
@@ -92,12 +100,21 @@ class Attendant:
         if isinstance(seen.pid, Malformed):
             problems.append(seen.pid.reason)
             return None
-        found = adopt(self._processes, seen.pid, self._spec.training.user)
+        found = self._named(seen.pid, seen.pid_id)
         if isinstance(found, ProcessId):
             return found
         if seen.pid_new and self.process is None:
             problems.append(f"{self._spec.training.pid_file}: {found}")
         return None
+
+    def _named(self, pid: int, file: FileId | None) -> ProcessId | str:
+        """Who the pid file names, or why it is not believed: once its process is gone, whoever gets the pid is not it."""
+        if file is not None and file in (self._named_by, self._dead):
+            return f"no process with pid {pid} is alive"
+        found = self._processes.identify(pid)
+        if found is None or not self._processes.alive(found):
+            self._dead = file
+        return adopt(self._processes, pid, self._spec.training.user)
 
     def _started_by_us(self) -> ProcessId | None:
         """By the agent's own file, which names a process whatever became of it; a pid file may be anybody's."""
@@ -123,6 +140,7 @@ class Attendant:
             self._markers.renew()
             self._log = self._log_line()
         self.process, self._gone_since, self._log_since, self._pid_seen = process, None, None, False
+        self._named_by = seen.pid_id if seen.pid == process.pid else None
         log.info("following process %d", process.pid)
         return self._markers.observe(self._files.look(), now) if again else seen
 
@@ -156,12 +174,13 @@ class Attendant:
     def _keep(self) -> None:
         """So that an agent that comes back in the same attempt goes on with it."""
         baseline = self._markers.baseline()
-        known = (self.process, baseline, self._log.begins_at)
+        known = (self.process, self._named_by, baseline, self._log.begins_at)
         if known == self._kept:
             return
         process = asdict(self.process) if self.process is not None else None
         memory = {"boot_id": self._boot_id, "process": process, "baseline": baseline, "log": self._log.begins_at}
-        self._journal.put(MEMORY, json.dumps(memory))
+        named_by = asdict(self._named_by) if self._named_by is not None else None
+        self._journal.put(MEMORY, json.dumps({**memory, "named_by": named_by}))
         self._kept = known
 
     def _remember(self) -> None:
@@ -171,11 +190,12 @@ class Attendant:
             if memory.get("boot_id") != self._boot_id:
                 return
             process = ProcessId(**memory["process"]) if memory["process"] is not None else None
+            named_by = FileId(**memory["named_by"]) if memory.get("named_by") is not None else None
             baseline, begins_at = decode_baseline(memory["baseline"]), memory["log"]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             log.warning("what the journal says of the training followed before can't be read: %s", error)
             return
-        self.process = process
+        self.process, self._named_by = process, named_by
         if not isinstance(baseline, Malformed):
             self._markers = MarkerSet(baseline)
         self._log.begins_at = begins_at if isinstance(begins_at, int) else None

@@ -29,6 +29,16 @@ def test_the_successor_is_neither_alive_in_its_name_nor_signalled() -> None:
         assert processes.alive(found)
 
 
+def test_the_session_of_a_successor_is_not_the_trainings() -> None:
+    """Else it would be killed as what the training left behind."""
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, start_new_session=True) as successor:
+        processes = LinuxProcesses()
+        found = processes.identify(successor.pid)
+        assert found is not None
+        assert processes.session(found) == [found]
+        assert processes.session(replace(found, ticks=found.ticks - 1)) == []
+
+
 def test_a_pid_given_away_between_two_looks_is_a_new_process() -> None:
     processes = FakeProcesses()
     training = processes.start(4711)

@@ -64,6 +64,19 @@ def test_what_it_leaves_in_its_session_is_killed_before_it_is_over(runtime: Fake
     assert ending.turn(process, alive=False, written_by=None)
 
 
+def test_what_outlives_its_leader_has_the_same_signal_and_grace(runtime: FakeRuntime, processes: WithSession) -> None:
+    process, worker = processes.start(4000), processes.start(4001)
+    processes.left, ending = [worker, processes.start(4002)], Ending(runtime, OURS, processes)
+    processes.end(process)
+    for _ in range(3):
+        assert not ending.turn(process, alive=True, written_by=None)
+    assert processes.signalled == [(one, signal.SIGUSR1) for one in processes.left]
+    processes.end(processes.left[1])
+    runtime.sleep(30.0)
+    assert not ending.turn(process, alive=True, written_by=None)
+    assert processes.signalled[2:] == [(worker, signal.SIGKILL)]
+
+
 def test_the_session_of_a_training_that_somebody_else_started_is_his(runtime: FakeRuntime, processes: WithSession) -> None:
     process, shell = processes.start(4000), processes.start(4001)
     processes.left = [shell]

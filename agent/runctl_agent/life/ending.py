@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+from contextlib import suppress
 
 from runctl_agent.contract.spec import Training
 from runctl_agent.errors import NotFoundError, RunctlError
@@ -70,7 +71,15 @@ class Ending:
 
     def _send(self, process: ProcessId, number: signal.Signals, written_by: int | None, *, group: bool) -> None:
         if self._training.command:
-            self._processes.signal(process, number, group=group)
+            try:
+                self._processes.signal(process, number, group=group)
+            except NotFoundError:  # its session outlived it
+                self._send_to_the_rest(process, number)
         else:
             user = self._training.user
             send_signal(self._processes, process, number, user=user, written_by=written_by, group=group)
+
+    def _send_to_the_rest(self, leader: ProcessId, number: signal.Signals) -> None:
+        for one in self._processes.session(leader):
+            with suppress(NotFoundError):
+                self._processes.signal(one, number)

@@ -41,6 +41,7 @@ class Markers:
     pid: int | Malformed | None = None
     pid_written_by: int | None = None  # uid
     pid_new: bool = False
+    pid_id: FileId | None = None  # of the pid file: a new training leaves another one
     exit_code: int | Malformed | None = None
     exit_code_since: float | None = None  # monotonic; since when the exit-code file is believed
     complete_since: float | None = None  # the same of the completion file
@@ -123,6 +124,7 @@ class MarkerSet:
             pid=parse_pid(bodies[Marker.PID]),
             pid_written_by=looks[Marker.PID].owner,
             pid_new=self._is_new(Marker.PID),
+            pid_id=looks[Marker.PID].id if bodies[Marker.PID] else None,
             exit_code=parse_exit_code(bodies[Marker.EXIT_CODE]),
             exit_code_since=self._since.get(Marker.EXIT_CODE),
             complete_since=self._since.get(Marker.COMPLETE),

@@ -159,6 +159,8 @@ class LinuxProcesses:
         found = []
         for name in os.listdir(self._proc):
             seen = self._look(int(name)) if name.isdigit() else None
+            if seen is not None and int(name) == leader.pid and seen[0].ticks != leader.ticks:
+                return []  # the kernel gives a number away only once nobody is left in the session that has it
             if seen is not None and seen[0].session == leader.pid and seen[0].ticks >= leader.ticks and not seen[0].dead:
                 found.append(ProcessId(int(name), seen[0].ticks, self.boot_id))
         return found
