@@ -16,7 +16,7 @@ from .disk.read import Reader
 from .disk.settle import Settler
 from .errors import JournalError, NotFoundError, RunctlError
 from .intake import RETRY, Candidate, Intake
-from .records import Change, Moment
+from .records import Change, Finishes, Moment
 from .runtime import Event, Mailbox, Runtime
 from .saves import Saves
 from .store.journal import Journal
@@ -61,7 +61,7 @@ class Gatherer:
         self._adopting = False
         self._passing = False
         self.held = False
-        self.count = 0  # of what was finished and journaled
+        self.finished = Finishes()
         self.backlog: tuple[tuple[str, str, str], ...] = ()
         self.recovered = runtime.event()
         self.stopping = runtime.event()
@@ -255,9 +255,9 @@ class Gatherer:
         for candidate in changed:
             self._settler.forget(*candidate)
             self._again[candidate] = self._runtime.monotonic()
-        self.count += len(journaled)
         for one in journaled:
             log.info("finished: %s, step %d, %d bytes, complete=%s", one.name, one.step, one.size, one.complete)
+            self.finished = Finishes(self.finished.count + 1, one.root, one.name)
             self._filled.set()
 
     def _read_root(self, root: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import logging
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +14,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Gpus:
-    """Of all of them: the mean utilisation in percent, the bytes used, and the hottest in degrees Celsius."""
+    """Of all of them: the mean utilisation in percent, the bytes used, and the hottest in degrees Celsius.
 
-    utilisation: int
-    memory: int
-    heat: int
+    None: none of them tells; NVML has no utilisation of a GPU that is divided (MIG).
+    """
+
+    utilisation: int | None
+    memory: int | None
+    heat: int | None
 
 
 class Nvml:
@@ -36,8 +41,7 @@ class Nvml:
         try:
             return _measured(self._library)
         except Exception as error:  # noqa: BLE001 - NVMLError is the library's own, and none of them matters to a training
-            log.info("the GPUs can't be asked any more: %s", error)
-            self._library = None
+            log.debug("the GPUs can't be asked: %s", error)  # the next look tries again: a driver may be reset
             return None
 
 
@@ -54,11 +58,20 @@ def _loaded() -> Any:
 
 
 def _measured(nvml: Any) -> Gpus | None:
-    used: list[int] = []
-    memory = heat = 0
-    for number in range(nvml.nvmlDeviceGetCount()):
-        handle = nvml.nvmlDeviceGetHandleByIndex(number)
-        used.append(int(nvml.nvmlDeviceGetUtilizationRates(handle).gpu))
-        memory += int(nvml.nvmlDeviceGetMemoryInfo(handle).used)
-        heat = max(heat, int(nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)))
-    return Gpus(min(100, sum(used) // len(used)), memory, max(0, heat)) if used else None
+    handles = [nvml.nvmlDeviceGetHandleByIndex(number) for number in range(nvml.nvmlDeviceGetCount())]
+    used = _each(nvml, handles, lambda one: nvml.nvmlDeviceGetUtilizationRates(one).gpu)
+    memory = _each(nvml, handles, lambda one: nvml.nvmlDeviceGetMemoryInfo(one).used)
+    heat = _each(nvml, handles, lambda one: nvml.nvmlDeviceGetTemperature(one, nvml.NVML_TEMPERATURE_GPU))
+    if not used and not memory and not heat:
+        return None
+    mean = min(100, sum(used) // len(used)) if used else None
+    return Gpus(mean, sum(memory) if memory else None, max(heat, default=None))
+
+
+def _each(nvml: Any, handles: list[Any], ask: Callable[[Any], Any]) -> list[int]:
+    """What each tells; one that can't tell this tells nothing."""
+    found = []
+    for handle in handles:
+        with suppress(nvml.NVMLError):
+            found.append(max(0, int(ask(handle))))
+    return found

@@ -20,12 +20,15 @@ class Meter:
     def __init__(self) -> None:
         self._nvml = Nvml()
 
-    def processes(self, processes: Iterable[ProcessId]) -> tuple[float, int]:
-        """CPU seconds so far, and bytes of memory (RSS), summed over those that still live."""
+    def processes(self, leader: ProcessId, session: Iterable[ProcessId]) -> tuple[float, int]:
+        """CPU seconds so far, and bytes of memory (RSS), summed over those that still live, and over all that `leader` started.
+
+        torchrun gives each of its workers a session of its own.
+        """
         seconds, rss = 0.0, 0
-        for process in processes:
+        for pid in {leader.pid, *(one.pid for one in session), *_descendants(leader.pid)}:
             try:
-                one = psutil.Process(process.pid)
+                one = psutil.Process(pid)
                 with one.oneshot():
                     times, memory = one.cpu_times(), one.memory_info()
             except psutil.Error:
@@ -61,3 +64,10 @@ class Meter:
             return 0, b""
         finally:
             os.close(fd)
+
+
+def _descendants(pid: int) -> list[int]:
+    try:
+        return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+    except psutil.Error:
+        return []

@@ -155,7 +155,7 @@ class Pipeline:
             self.stopping.wait(telling.pause(self._runtime.monotonic(), ending=ending))
 
     def _watch_over(self) -> None:
-        self._vitals.turn(self.attendant.process, alive=self.attendant.followed, checkpoints=self.gatherer.count)
+        self._vitals.turn(self.attendant.process, self.gatherer.finished, alive=self.attendant.followed)
         if self.attendant.followed and (why := self._vitals.over_the_limit()):
             self.conductor.order(Order(Cause.LIMIT, Phase.FAILED, why))
 

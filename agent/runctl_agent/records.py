@@ -203,3 +203,12 @@ class Moment:
 
     wall: float
     mono: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finishes:
+    """How many checkpoints have finished since the agent started, and where the last of them lies; empty: none has."""
+
+    count: int = 0
+    root: str = ""
+    name: str = ""

@@ -11,7 +11,7 @@ from .contract.spec import Spec
 from .contract.summary import age
 from .errors import JournalError
 from .gpu import Gpus
-from .records import ProcessId
+from .records import Finishes, ProcessId
 from .runtime import Runtime
 from .store.journal import Journal
 from .training.said import Said, said
@@ -29,6 +29,9 @@ TAIL = 8192
 KEEP = 60.0
 """Seconds between writings of how long it ran."""
 
+TRAINER_STATE = "trainer_state.json"
+"""What Hugging Face's Trainer writes into a checkpoint; its last log entries are near the end."""
+
 RAN = "ran"
 UNSAID = Said()
 
@@ -36,7 +39,7 @@ UNSAID = Said()
 class Measures(Protocol):
     """What can be measured; see `meter.Meter`."""
 
-    def processes(self, processes: Iterable[ProcessId]) -> tuple[float, int]: ...
+    def processes(self, leader: ProcessId, session: Iterable[ProcessId]) -> tuple[float, int]: ...
 
     def disk_free(self, path: str) -> int | None: ...
 
@@ -71,6 +74,9 @@ class Vitals:
         self._journal = journal
         self._processes = processes
         self._measures = measures
+        self._places = tuple(watched.path for watched in spec.checkpoints)
+        self._finished = Finishes()
+        self._written = UNSAID
         self._stall = Stall(spec.limits.stalled_after, spec.limits.idle_gpu_after)
         self._next = runtime.monotonic()
         self._cpu_before: tuple[float, float] | None = None
@@ -83,8 +89,8 @@ class Vitals:
         """Another instance had the run for so long before."""
         self._ran = max(self._ran, float(ran))
 
-    def turn(self, process: ProcessId | None, *, alive: bool, checkpoints: int) -> None:
-        """`checkpoints`: how many have finished."""
+    def turn(self, process: ProcessId | None, finished: Finishes, *, alive: bool) -> None:
+        """`process` is the training's; nothing is measured of one that is not alive."""
         now = self._runtime.monotonic()
         if now < self._next and alive == (self._lived_until is not None):
             return
@@ -92,10 +98,14 @@ class Vitals:
         self._count(now, alive=alive)
         if not alive or process is None:
             self._stall.look(None, now)
-            self._cpu_before = None
+            self._cpu_before, self._written = None, UNSAID
             self.measured = Measured(ran=int(self._ran))
             return
-        self.measured = self._look(process, checkpoints, now)
+        if finished != self._finished and finished.name:
+            path = f"{finished.name}/{TRAINER_STATE}"
+            self._written = _read(self._measures.log(finished.root, path, TAIL)[1]).or_else(self._written)
+        self._finished = finished
+        self.measured = self._look(process, finished.count, now)
 
     def over_the_limit(self) -> str:
         """Why the run may not go on; empty: it may. An idle GPU is a reason only where ending it gives the machine back."""
@@ -119,8 +129,7 @@ class Vitals:
                 log.debug("%s", error)  # the next minute tries again
 
     def _look(self, process: ProcessId, checkpoints: int, now: float) -> Measured:
-        session = self._processes.session(process) or [process]
-        seconds, rss = self._measures.processes(session)
+        seconds, rss = self._measures.processes(process, self._processes.session(process))
         cpu = None
         if self._cpu_before is not None and now > self._cpu_before[1]:
             cpu = max(0, round(100 * (seconds - self._cpu_before[0]) / (now - self._cpu_before[1])))
@@ -131,10 +140,15 @@ class Vitals:
         return Measured(
             cpu=cpu,
             rss=rss,
-            disk_free=self._measures.disk_free(self._spec.checkpoints[0].path),
+            disk_free=min((free for free in map(self._measures.disk_free, self._places) if free is not None), default=None),
             gpus=gpus,
-            said=said(tail.decode("utf-8", "replace").replace("\r", "\n").splitlines()),
+            said=_read(tail).or_else(self._written),
             stalled=self._stall.stalled,
             idle=self._stall.idle,
             ran=int(self._ran),
         )
+
+
+def _read(text: bytes) -> Said:
+    """JSON without line ends counts as a line for each object."""
+    return said(text.decode("utf-8", "replace").replace("\r", "\n").replace("}", "\n").splitlines())

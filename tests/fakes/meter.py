@@ -14,8 +14,9 @@ class NoMeter:
         self.free: int | None = None
         self.gpu: Gpus | None = None
         self.text = b""
+        self.state = b""
 
-    def processes(self, processes: Iterable[ProcessId]) -> tuple[float, int]:
+    def processes(self, leader: ProcessId, session: Iterable[ProcessId]) -> tuple[float, int]:
         return self.seconds, self.rss
 
     def disk_free(self, path: str) -> int | None:
@@ -25,4 +26,5 @@ class NoMeter:
         return self.gpu
 
     def log(self, base: str, path: str, most: int) -> tuple[int, bytes]:
-        return len(self.text), self.text[-most:]
+        text = self.state if path.endswith("/trainer_state.json") else self.text
+        return len(text), text[-most:]

@@ -24,6 +24,7 @@ def module(count: int, *, fails: str = "") -> ModuleType:
         nvmlDeviceGetMemoryInfo=lambda handle: SimpleNamespace(used=1000),
         nvmlDeviceGetTemperature=lambda handle, sensor: 60 + handle,
         NVML_TEMPERATURE_GPU=0,
+        NVMLError=RuntimeError,
     )
     return made
 
@@ -38,3 +39,32 @@ def test_none(monkeypatch: pytest.MonkeyPatch, made: ModuleType | None) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", made)
     nvml = Nvml()
     assert (nvml.look(), nvml.look()) == (None, None)
+
+
+def test_one_that_is_divided_has_no_utilisation(monkeypatch: pytest.MonkeyPatch) -> None:
+    divided = module(2)
+
+    def not_supported(handle: int) -> SimpleNamespace:
+        if handle:
+            return SimpleNamespace(gpu=30)
+        raise RuntimeError("Not Supported")
+
+    vars(divided)["nvmlDeviceGetUtilizationRates"] = not_supported
+    monkeypatch.setitem(sys.modules, "pynvml", divided)
+    assert Nvml().look() == Gpus(30, 2000, 61)
+
+
+def test_what_fails_once_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, lost = module(1), [True]
+
+    def count() -> int:
+        if lost:
+            raise RuntimeError("GPU is lost")
+        return 1
+
+    vars(made)["nvmlDeviceGetCount"] = count
+    monkeypatch.setitem(sys.modules, "pynvml", made)
+    nvml = Nvml()
+    assert nvml.look() is None
+    lost.clear()
+    assert nvml.look() == Gpus(50, 1000, 60)

@@ -17,10 +17,17 @@ from runctl_agent.training.said import Said, said
         ("{'loss': 2.5, 'grad_norm': 1.0, 'learning_rate': 5e-05, 'epoch': 0.5}", Said(None, 0.5, 2.5)),
         ('{"train_loss": 1.25e-2, "global_step": 700}', Said(700, None, 0.0125)),
         ("step 120 loss 3.1", Said(120, None, 3.1)),
-        ("step 4500: train loss 2.9832, val loss 3.0121", Said(4500, None, 3.0121)),
+        ("step 4500: train loss 2.9832, val loss 3.0121", Said(4500, None, 2.9832)),
         ("Epoch 3:  45%|####5     | 45/100 [00:10<00:12, 4.4it/s, loss=0.5]", Said(45, 3.0, 0.5)),
         ("iter 10: loss 4.2, time 100ms", Said(10, None, 4.2)),
-        ("Epoch [2/10], Step [100/600], Loss: 0.1", Said(None, 2.0, None)),
+        ("Epoch [2/10], Step [100/600], Loss: 0.1", Said(100, 2.0, 0.1)),
+        ("{'eval_loss': 1.5, 'eval_runtime': 3.2, 'epoch': 1.0}", Said(None, 1.0, None)),
+        ("step 7 val_loss=0.9 best loss 0.8", Said(7, None, None)),
+        ("iteration 8: kl_loss 0.5, policy_loss 0.25", Said(8, None, 0.25)),
+        ("train/loss: 1.5 global-step: 9.", Said(9, None, 1.5)),
+        ("Total optimization steps = 3,000", Said()),
+        ('"logging_steps": 10, "max_steps": 1000, "num_train_epochs": 3', Said()),
+        ("step 1,234: loss 2.5.", Said(None, None, 2.5)),
         (" 12%|#2        | 12/100 [00:03<00:22,  3.9it/s]", Said(12, None, None)),
         ("saved checkpoints/model_step_3.pt", Said()),
         ("loading glossary step-by-step", Said()),
@@ -35,7 +42,7 @@ def test_the_newest_line_that_says_it_counts() -> None:
     assert said(["step 1 loss 9.0 epoch 0.1", "step 2 loss 8.0", "saving"]) == Said(2, 0.1, 8.0)
 
 
-@pytest.mark.parametrize("value", ["nan", "NaN", "inf"])
+@pytest.mark.parametrize("value", ["nan", "NaN", "inf", "-inf", "Infinity"])
 def test_a_loss_that_is_no_number_is_said(value: str) -> None:
     found = said(["step 1 loss 9.0", f"step 2 loss {value}"])
     assert (found.step, found.loss, found.broken) == (2, None, True)

@@ -10,7 +10,7 @@ import pytest
 
 from runctl_agent.contract.spec import Limits, Spec, Watched
 from runctl_agent.gpu import Gpus
-from runctl_agent.records import ProcessId
+from runctl_agent.records import Finishes, ProcessId
 from runctl_agent.store.journal import Journal
 from runctl_agent.training.said import Said
 from runctl_agent.vitals import EVERY, Vitals
@@ -18,6 +18,7 @@ from tests.fakes.clock import FakeRuntime
 from tests.fakes.meter import NoMeter
 from tests.fakes.processes import FakeProcesses
 
+NONE = Finishes()
 SPEC = Spec("gpt2", "s3://bucket/runs", (Watched("/w"),), workdir="/w")
 
 
@@ -38,10 +39,10 @@ class Bench:
 
     def live(self, seconds: float, *, cpu: float = 0.0) -> None:
         for _ in range(round(seconds / EVERY)):
-            self.vitals.turn(self.process, alive=True, checkpoints=0)
+            self.vitals.turn(self.process, NONE, alive=True)
             self.runtime.advance(EVERY)
             self.meter.seconds += cpu * EVERY
-        self.vitals.turn(self.process, alive=True, checkpoints=0)
+        self.vitals.turn(self.process, NONE, alive=True)
 
 
 def test_a_look_at_a_living_training(journal: Journal) -> None:
@@ -52,18 +53,59 @@ def test_a_look_at_a_living_training(journal: Journal) -> None:
     found = bench.vitals.measured
     assert (found.cpu, found.rss, found.disk_free, found.gpus) == (190, 1000, 2000, Gpus(97, 3000, 71))
     assert (found.said, found.ran) == (Said(6, None, 0.25), 30)
-    bench.vitals.turn(bench.process, alive=False, checkpoints=0)
+    bench.vitals.turn(bench.process, NONE, alive=False)
     found = bench.vitals.measured
     assert (found.cpu, found.rss, found.said, found.ran) == (None, None, Said(), 30)
+
+
+STATE = b"""{
+  "epoch": 1.5,
+  "global_step": 30,
+  "log_history": [
+    {
+      "epoch": 0.5,
+      "loss": 2.5,
+      "step": 10
+    },
+    {
+      "epoch": 1.0,
+      "loss": %s,
+      "step": 20
+    },
+    {
+      "epoch": 1.5,
+      "eval_loss": 9.5,
+      "step": 30
+    }
+  ],
+  "logging_steps": 10,
+  "max_steps": 1000,
+  "num_train_epochs": 3
+}"""
+
+
+def test_what_the_log_does_not_say_a_checkpoint_does(journal: Journal) -> None:
+    bench = Bench(journal)
+    bench.meter.state, bench.meter.text = STATE % b"1.25", b"hello\n"
+    bench.vitals.turn(bench.process, Finishes(1, "/w", "checkpoint-30"), alive=True)
+    assert bench.vitals.measured.said == Said(30, 1.5, 1.25)
+    bench.meter.state, bench.meter.text = b"", b"step 31\n"
+    bench.runtime.advance(EVERY)
+    bench.vitals.turn(bench.process, Finishes(2, "/w", "another-kind"), alive=True)
+    assert bench.vitals.measured.said == Said(31, 1.5, 1.25), "the log is newer"
+    bench.meter.state = STATE.replace(b"\n", b"") % b"NaN"
+    bench.runtime.advance(EVERY)
+    bench.vitals.turn(bench.process, Finishes(3, "/w", "checkpoint-40"), alive=True)
+    assert bench.vitals.measured.said == Said(31, 1.5, None, broken=True)
 
 
 def test_time_without_a_training_is_not_counted_and_what_ran_before_is(journal: Journal) -> None:
     bench = Bench(journal)
     bench.live(100)
-    bench.vitals.turn(bench.process, alive=False, checkpoints=0)
+    bench.vitals.turn(bench.process, NONE, alive=False)
     bench.runtime.advance(1000)
     bench.live(50)
-    bench.vitals.turn(bench.process, alive=False, checkpoints=0)
+    bench.vitals.turn(bench.process, NONE, alive=False)
     assert bench.vitals.measured.ran == 150
     again = Bench(journal)
     assert again.vitals.measured.ran == 150

@@ -12,13 +12,17 @@ LONGEST = 2000
 
 LARGEST = 1e15
 
-_NUMBER = r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?|nan|NaN|inf|Infinity"
-_LOSS = re.compile(rf"(?<![A-Za-z])(?:train_|train/|train-|training[ _])?loss['\"]?\s*[:=]?\s*({_NUMBER})(?![\w.])")
-_STEP = re.compile(
-    r"(?<![A-Za-z])(?:global_|global[ -])?(?:step|steps|iter|iteration)s?['\"]?\s*[:=#]?\s*([0-9]{1,15})(?![\w.])", re.I
-)
-_EPOCH = re.compile(rf"(?<![A-Za-z])epoch['\"]?\s*[:=#]?\s*\[?({_NUMBER})(?![\w.])", re.I)
+_NUMBER = r"[-+]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[-+]?[0-9]{1,3})?|nan|inf(?:inity)?)(?!\w|\.[0-9])"
+_COUNT = r"([0-9]{1,15})(?!\w|[.,][0-9])"
+_TO = r"['\"]?\s*[:=#]?\s*\[?"  # from a name to its value
+_LOSS = re.compile(rf"(?<![A-Za-z])(?:([a-z]{{1,12}})[ _/-])?loss{_TO}({_NUMBER})", re.I)
+_STEP = re.compile(rf"(?<![A-Za-z_])(?:(?:global|train|training)[ _/-])?(?:step|iter|iteration){_TO}{_COUNT}", re.I)
+_EPOCH = re.compile(rf"(?<![A-Za-z_])epoch{_TO}({_NUMBER})", re.I)
 _BAR = re.compile(r"([0-9]{1,12})/[0-9]{1,12} \[")  # tqdm's
+
+_TRAINING = ("", "train", "training")
+_OTHERS = ("eval", "evaluation", "val", "valid", "validation", "dev", "test", "best")
+"""What is said of the loss on other data than the training's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,12 @@ class Said:
     epoch: float | None = None
     loss: float | None = None
     broken: bool = False
+
+    def or_else(self, other: Said) -> Said:
+        """What is not said here as it is said there."""
+        loss = self if self.loss is not None or self.broken else other
+        step = self.step if self.step is not None else other.step
+        return Said(step, self.epoch if self.epoch is not None else other.epoch, loss.loss, loss.broken)
 
 
 def said(lines: Iterable[str]) -> Said:
@@ -43,7 +53,7 @@ def said(lines: Iterable[str]) -> Said:
     epoch = loss = None
     broken: bool | None = None
     for line in reversed([line[:LONGEST] for line in lines]):
-        if broken is None and (found := _last(_LOSS, line)) is not None:
+        if broken is None and (found := _loss(line)) is not None:
             value = float(found)
             broken = not math.isfinite(value)
             loss = value if not broken and abs(value) < LARGEST else None
@@ -53,6 +63,14 @@ def said(lines: Iterable[str]) -> Said:
             value = float(found)
             epoch = value if math.isfinite(value) and 0 <= value < LARGEST else None
     return Said(step, epoch, loss, bool(broken))
+
+
+def _loss(line: str) -> str | None:
+    """The training's; only where the line does not name that, a part of it such as `kl_loss`."""
+    found = [(kind.lower(), value) for kind, value in _LOSS.findall(line)]
+    own = [value for kind, value in found if kind in _TRAINING]
+    rest = [value for kind, value in found if kind not in _OTHERS]
+    return next(reversed(own or rest), None)
 
 
 def _last(pattern: re.Pattern[str], line: str) -> str | None:
