@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 
+from . import group_rules as rules
+from .activities import MOST, Activities
 from .ec2 import XML, Answer
 from .group_store import Group, GroupStore, Member
 from .groups import WAIT, Groups
@@ -16,14 +17,24 @@ from .query import Query
 from .refusal import Refused
 
 NAMESPACE = "http://autoscaling.amazonaws.com/doc/2011-01-01/"
+STILL = frozenset({"DeleteAutoScalingGroup", "DescribeScalingActivities", "TerminateInstanceInAutoScalingGroup"})
+"""What a group that is being deleted answers."""
 SIZES = frozenset({"Action", "Version", "AutoScalingGroupName", "MinSize", "MaxSize", "DesiredCapacity"})
 
 
 class AutoScaling:
     """`denied` is shared with EC2."""
 
-    def __init__(self, store: GroupStore, groups: Groups, moto: Callable[[Query], Answer], denied: Mapping[str, Refused]) -> None:
+    def __init__(
+        self,
+        store: GroupStore,
+        groups: Groups,
+        activities: Activities,
+        moto: Callable[[Query], Answer],
+        denied: Mapping[str, Refused],
+    ) -> None:
         self._store = store
+        self._activities = activities
         self._groups = groups
         self._moto = moto
         self._denied = denied
@@ -36,13 +47,16 @@ class AutoScaling:
             "UpdateAutoScalingGroup": self._update,
             "SetDesiredCapacity": self._set_desired,
             "DeleteAutoScalingGroup": self._delete,
+            "DescribeScalingActivities": self._told,
             "DetachInstances": self._detach,
             "TerminateInstanceInAutoScalingGroup": self._terminate,
             "CompleteLifecycleAction": self._complete,
             "RecordLifecycleActionHeartbeat": self._heartbeat,
         }
         if query.get("AutoScalingGroupName") and query.action != "CreateAutoScalingGroup":
-            self._group(query)
+            group = self._group(query)
+            if self._store.deleting(group) and query.action not in STILL:
+                raise Refused("ValidationError", "The AutoScaling group may not be modified while it is pending delete")
         return special.get(query.action, self._moto)(query)
 
     def _refuse_denied(self, action: str) -> None:
@@ -56,22 +70,54 @@ class AutoScaling:
 
     def _create(self, query: Query) -> Answer:
         name = query.get("AutoScalingGroupName")
-        if self._store.find(name) is not None:
+        if (existing := self._store.find(name)) is not None:
             what = f"A group with the name {name} already exists"
+            if self._store.deleting(existing):
+                what += (
+                    " and is pending delete.  Please wait until Autoscaling completes the deletion process before creating "
+                    "another group with the same name."
+                )
             raise Refused("AlreadyExists", f"AutoScalingGroup by this name already exists - {what}")
         if not query.starts_with("LaunchTemplate.") and not query.starts_with("MixedInstancesPolicy."):
             raise Refused(
                 "ValidationError", "Valid requests must contain either LaunchTemplate or MixedInstancesPolicy parameter."
             )
         smallest, largest = query.number("MinSize") or 0, query.number("MaxSize") or 0
-        _check_sizes(smallest, largest, query.number("DesiredCapacity"))
-        return self._moto(query)
+        rules.check_sizes(smallest, largest, query.number("DesiredCapacity"))
+        rules.check_name(name)
+        rules.check_place(query.values("AvailabilityZones"), query.get("VPCZoneIdentifier").split(","))
+        rules.check_tags([tag.get("Key", "") for tag in query.structures("Tags")])
+        hooks = query.structures("LifecycleHookSpecificationList")
+        rules.check_hooks(hooks)
+        self._check_template(query)
+        answer = self._moto(query)
+        if answer[0] == 200:
+            for hook in hooks:  # moto leaves them out
+                self._store.add_hook(name, hook)
+        return answer
+
+    def _check_template(self, query: Query) -> None:
+        """The one of a policy; that there is none is told by moto."""
+        policy = "MixedInstancesPolicy."
+        where = f"{policy}LaunchTemplate.LaunchTemplateSpecification." if query.starts_with(policy) else "LaunchTemplate."
+        names = (query.get(f"{where}LaunchTemplateId"), query.get(f"{where}LaunchTemplateName"))
+        data = self._store.template_data(*names, query.get(f"{where}Version") or "$Default")
+        if data is None:
+            raise Refused("ValidationError", "You must use a valid fully-formed launch template. The template does not exist.")
+        known = self._store.instance_types()
+        rules.check_type(str(data.get("InstanceType") or ""), known)
+        if query.starts_with(policy):
+            types = [
+                one["InstanceType"] for one in query.structures(f"{policy}LaunchTemplate.Overrides") if "InstanceType" in one
+            ]
+            strategy = query.get(f"{policy}InstancesDistribution.SpotAllocationStrategy")
+            rules.check_policy(data, types, strategy, known)
 
     def _update(self, query: Query) -> Answer:
         group = self._group(query)
         given = {name: query.number(name) for name in ("MinSize", "MaxSize", "DesiredCapacity")}
         smallest, largest = (_or(given["MinSize"], group.min_size), _or(given["MaxSize"], group.max_size))
-        _check_sizes(smallest, largest, given["DesiredCapacity"])
+        rules.check_sizes(smallest, largest, given["DesiredCapacity"])
         desired = _or(given["DesiredCapacity"], min(max(group.desired_capacity, smallest), largest))
         only_sizes = query.fields.keys() <= SIZES  # moto would forget the mixed instances policy
         answer = _done(query.action) if only_sizes else self._moto(query)
@@ -101,6 +147,12 @@ class AutoScaling:
         self._groups.delete(group)
         return _done(query.action)
 
+    def _told(self, query: Query) -> Answer:
+        """DescribeScalingActivities of one group."""
+        found = self._activities.of(query.get("AutoScalingGroupName"), query.number("MaxRecords") or MOST)
+        members = "".join(f"<member>{activity.xml()}</member>" for activity in found)
+        return _done(query.action, f"<Activities>{members}</Activities>")
+
     # --- instances ---
 
     def _detach(self, query: Query) -> Answer:
@@ -108,10 +160,11 @@ class AutoScaling:
         decrement = query.flag("ShouldDecrementDesiredCapacity")
         members = [self._member(group, id_) for id_ in ids]
         if decrement:
-            _check_decrement(group, len(members))
+            rules.check_decrement(group.desired_capacity, group.min_size, len(members))
         for member in members:
             self._groups.leave(group, member, decrement=decrement)
-        activities = "".join(f"<member>{_activity(group.name, f'Detaching EC2 instance: {id_}')}</member>" for id_ in ids)
+        found = reversed(self._activities.of(group.name, len(members)))
+        activities = "".join(f"<member>{activity.xml()}</member>" for activity in found)
         return _done(query.action, f"<Activities>{activities}</Activities>")
 
     def _terminate(self, query: Query) -> Answer:
@@ -123,10 +176,11 @@ class AutoScaling:
         if member.lifecycle_state.startswith(WAIT.partition(":")[0]):
             raise Refused("ScalingActivityInProgress", f"Instance {id_} is being terminated already.")
         if query.flag("ShouldDecrementDesiredCapacity"):
-            _check_decrement(group, 1)
+            rules.check_decrement(group.desired_capacity, group.min_size, 1)
             self._groups.decrement(group)
         self._groups.terminate(group, member)
-        return _done(query.action, f"<Activity>{_activity(group.name, f'Terminating EC2 instance: {id_}')}</Activity>")
+        (activity,) = self._activities.of(group.name, 1)
+        return _done(query.action, f"<Activity>{activity.xml()}</Activity>")
 
     # --- hooks ---
 
@@ -157,39 +211,8 @@ class AutoScaling:
         return member
 
 
-def _check_sizes(smallest: int, largest: int, desired: int | None) -> None:
-    if smallest > largest:
-        raise Refused("ValidationError", f"Max bound, {largest}, must be greater than or equal to min bound, {smallest}")
-    if desired is not None and not smallest <= desired <= largest:
-        what = "above the max" if desired > largest else "below the min"
-        raise Refused("ValidationError", f"Desired capacity:{desired} must not be {what} size of the group")
-
-
-def _check_decrement(group: Group, by: int) -> None:
-    if group.desired_capacity - by < group.min_size:
-        raise Refused(
-            "ValidationError",
-            f"Currently, desiredSize equals minSize ({group.min_size}). Terminating instance without replacement will "
-            "violate group's min size constraint. Either set shouldDecrementDesiredCapacity flag to false or lower group's "
-            "min size.",
-        )
-
-
 def _or(given: int | None, kept: int) -> int:
     return kept if given is None else given
-
-
-def _activity(group: str, description: str) -> str:
-    fields = {
-        "ActivityId": str(uuid.uuid4()),
-        "AutoScalingGroupName": group,
-        "Description": description,
-        "Cause": f"At {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} it was asked for by a user request.",
-        "StartTime": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-        "StatusCode": "InProgress",
-        "Progress": "0",
-    }
-    return "".join(f"<{name}>{value}</{name}>" for name, value in fields.items())
 
 
 def _done(action: str, result: str = "") -> Answer:

@@ -48,6 +48,7 @@ class MotoInstance(Protocol):
 class Backend:
     def __init__(self, region: str) -> None:
         self.region = region
+        self.exhausted: set[str] = set()  # instance types of which there are none left
         self.ec2: Any = ec2_backends[ACCOUNT][region]
         self._iam: Any = iam_backends[ACCOUNT]["aws"]
 
@@ -112,6 +113,13 @@ class Backend:
 
     def template_names(self) -> set[str]:
         return set(self.ec2.launch_template_name_to_ids)
+
+    def template_data(self, id_: str, name: str, version: str) -> Mapping[str, Any] | None:
+        template = self.ec2.launch_templates.get(id_ or self.ec2.launch_template_name_to_ids.get(name))
+        if template is None or (version.isdigit() and not 1 <= int(version) <= len(template.versions)):
+            return None
+        data: Mapping[str, Any] = template.get_version(version).data
+        return data
 
     def instance_types(self) -> Collection[str]:
         types: Collection[str] = INSTANCE_TYPES

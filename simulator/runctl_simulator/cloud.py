@@ -216,6 +216,10 @@ class Cloud:
     def allow(self, action: str) -> None:
         self._ask("allow", action=action)
 
+    def exhaust(self, *instance_types: str) -> None:
+        """From now on there is no capacity of these types, and of every other there is; no type given: of each."""
+        self._ask("exhaust", instance_types=instance_types)
+
     def delay_tags(self, seconds: float | None = None, *, partial: int = 0) -> None:
         """CreateTags answers at once; its tags are seen `seconds` later (None: at `release_tags`), `partial` keys at once."""
         self._ask("delay-tags", seconds=seconds, partial=partial)

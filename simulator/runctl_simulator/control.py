@@ -22,6 +22,7 @@ class Control:
         groups: Groups,
         clock: Clock,
         instance_env: dict[str, str],
+        exhausted: set[str],
         detach: Callable[[], None],
     ) -> None:
         self._ec2 = ec2
@@ -29,6 +30,7 @@ class Control:
         self._groups = groups
         self._clock = clock
         self._instance_env = instance_env
+        self._exhausted = exhausted
         self._detach = detach
 
     def call(self, verb: str, arguments: dict[str, Any]) -> object:
@@ -93,6 +95,10 @@ class Control:
     def do_allow(self, action: str) -> None:
         self._ec2.denied.pop(action, None)
 
+    def do_exhaust(self, instance_types: list[str]) -> None:
+        self._exhausted.clear()
+        self._exhausted.update(instance_types)
+
     def do_delay_tags(self, seconds: float | None, partial: int) -> None:
         self._ec2.late.delay(None if seconds is None or math.isinf(seconds) else seconds, at_once=partial)
 
@@ -109,6 +115,7 @@ class Control:
 
     def do_reset(self) -> None:
         self._ec2.denied.clear()
+        self._exhausted.clear()
         self._ec2.throttle.reset()
         self.do_tags_at_once()
         self._instance_env.clear()

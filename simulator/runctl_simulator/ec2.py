@@ -45,6 +45,7 @@ class Ec2:
             "CreateTags": self._create_tags,
             "DeleteTags": self._delete_tags,
             "StartInstances": self._start_instances,
+            "CreateLaunchTemplate": self._create_template,
             "DeleteLaunchTemplate": self._delete_template,
             "StopInstances": self._stop_instances,
             "RebootInstances": self._reboot_instances,
@@ -62,6 +63,22 @@ class Ec2:
         self.denied[action] = Refused(code, message, status) if code else unauthorized(action)
 
     # --- launch templates ---
+
+    def _create_template(self, query: Query) -> Answer:
+        """A type or an image that is not there is only told by whoever launches: CreateLaunchTemplate (API Reference)."""
+        token = "" if query.flag("DryRun") else query.get("ClientToken")
+        if token and (answered := self._tokens.known(token, query.fields)) is not None:
+            return 200, XML, answered
+        rules.check_template_name(query.get("LaunchTemplateName"))
+        if query.get("LaunchTemplateData.UserData"):
+            rules.check_user_data(query.get("LaunchTemplateData.UserData"))
+        for tags in (*query.specified_tags("LaunchTemplateData.").values(), *query.specified_tags().values()):
+            rules.check_tags(tags)
+            rules.check_room({}, tags)
+        answer = self._moto(query)
+        if answer[0] == 200 and token:
+            self._tokens.remember(token, query.fields, answer[2])
+        return answer
 
     def _delete_template(self, query: Query) -> Answer:
         name = query.get("LaunchTemplateName")
@@ -120,6 +137,8 @@ class Ec2:
             rules.check_user_data(query.get("UserData"))
         rules.check_instance_type(query.get("InstanceType"), self._backend.instance_types())
         rules.check_profile(query.get("IamInstanceProfile.Name"), self._backend.instance_profiles())
+        if not query.flag("DryRun"):  # which says nothing of capacity
+            rules.check_capacity(query.get("InstanceType"), self._backend.exhausted)
         for tags in query.specified_tags().values():
             rules.check_tags(tags)
             rules.check_room({}, tags)

@@ -6,6 +6,7 @@ both are taken from it.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,9 +14,13 @@ from moto.autoscaling.models import AutoScalingBackend, FakeAutoScalingGroup, In
 from moto.ec2.utils import convert_tag_spec
 
 from .backend import ACCOUNT, Backend, MotoInstance
+from .group_rules import DEFAULT_TIMEOUT
+from .refusal import Refused
 
 GROUP_TAG = "aws:autoscaling:groupName"
 TERMINATING = "autoscaling:EC2_INSTANCE_TERMINATING"
+DELETING = "Delete in progress"
+"""The one Status that a group ever has: AutoScalingGroup (API Reference)."""
 
 
 class Member(Protocol):
@@ -78,6 +83,25 @@ class GroupStore:
         found = self._moto.describe_lifecycle_hooks(group.name)
         return [Hook(h.name, h.heartbeat_timeout, h.default_result) for h in found if h.lifecycle_transition == TERMINATING]
 
+    def template_data(self, id_: str, name: str, version: str) -> Mapping[str, Any] | None:
+        """The launch template's; None: there is none of that id, name or version."""
+        return self._backend.template_data(id_, name, version)
+
+    def instance_types(self) -> Collection[str]:
+        return self._backend.instance_types()
+
+    def add_hook(self, group: str, hook: Mapping[str, str]) -> None:
+        """Of a LifecycleHookSpecification."""
+        timeout = int(hook.get("HeartbeatTimeout") or DEFAULT_TIMEOUT)
+        result = hook.get("DefaultResult") or "ABANDON"
+        self._moto.create_lifecycle_hook(hook["LifecycleHookName"], group, hook["LifecycleTransition"], timeout, result)
+
+    def deleting(self, group: Group) -> bool:
+        return vars(group).get("status") == DELETING
+
+    def set_deleting(self, group: Group) -> None:
+        vars(group)["status"] = DELETING
+
     def remove(self, group: Group, member: Member) -> None:
         group.instance_states = [other for other in group.instance_states if other is not member]
 
@@ -89,10 +113,14 @@ class GroupStore:
                 del self._moto.lifecycle_hooks[key]
 
     def launch(self, group: Group) -> MotoInstance:
-        """One more, by the launch template and the policy's first override; moto's errors are raised as they are."""
+        """One more, by the launch template and the first of the policy's overrides that there is.
+
+        Raises Refused where there is none; moto's errors are raised as they are.
+        """
         template = group.ec2_launch_template
         version = template.get_version(group.launch_template_version)
         data = version.data
+        spot = _spot(group, data)
         given = convert_tag_spec(data.get("TagSpecifications", []))
         propagated = {**group.get_propagated_tags(), GROUP_TAG: group.name}
         subnets = [name.strip() for name in (group.vpc_zone_identifier or "").split(",") if name.strip()]
@@ -101,7 +129,7 @@ class GroupStore:
             1,
             version.user_data,
             version.security_groups,
-            instance_type=_instance_type(group, version),
+            instance_type=self._available(group, version, spot=spot),
             is_instance_type_default=False,
             region_name=self._backend.region,
             placement=None if subnets else group.availability_zones[0],
@@ -111,7 +139,7 @@ class GroupStore:
             launch_template={"LaunchTemplateId": template.id, "Version": version.number},
             metadata_options=data.get("MetadataOptions", {}),
             instance_initiated_shutdown_behavior=data.get("InstanceInitiatedShutdownBehavior"),
-            lifecycle="spot" if _spot(group, data) else None,
+            lifecycle="spot" if spot else None,
             tags={"instance": propagated, "volume": given.get("volume", {})},
         )
         instance: MotoInstance = reservation.instances[0]
@@ -126,16 +154,26 @@ class GroupStore:
         group.instance_states.append(InstanceState(instance))
         return instance
 
+    def _available(self, group: Group, version: Any, *, spot: bool) -> str:
+        types = _instance_types(group, version)
+        found = next((one for one in types if one not in self._backend.exhausted), None)
+        if found is None:
+            why = "There is no Spot capacity available that matches your request."
+            if not spot:
+                why = f"We currently do not have sufficient {', '.join(types)} capacity in the Availability Zone you requested."
+            raise Refused("InsufficientInstanceCapacity", why)
+        return found
+
 
 def _note(group: Any, capacity: int | None) -> None:
     """In place of moto's own: the number is kept, and nothing is launched."""
     group.desired_capacity = group.min_size if capacity is None else capacity
 
 
-def _instance_type(group: Group, version: Any) -> str:
+def _instance_types(group: Group, version: Any) -> list[str]:
     overrides = ((group.mixed_instances_policy or {}).get("LaunchTemplate") or {}).get("Overrides") or []
     types = [str(override["InstanceType"]) for override in overrides if override.get("InstanceType")]
-    return types[0] if types else str(version.instance_type)
+    return types or [str(version.instance_type)]
 
 
 def _spot(group: Group, data: dict[str, Any]) -> bool:

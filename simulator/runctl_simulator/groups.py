@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from moto.core.exceptions import ServiceException
 
+from .activities import Activities
 from .backend import Backend
 from .group_store import GROUP_TAG, Group, GroupStore, Hook, Member
 from .machines import Machines
@@ -36,8 +37,13 @@ class _Action:
 
 
 class Groups:
-    def __init__(self, store: GroupStore, backend: Backend, machines: Machines, now: Callable[[], float]) -> None:
+    """`now` is the simulator's clock in seconds; `activities` what `DescribeScalingActivities` tells."""
+
+    def __init__(
+        self, store: GroupStore, backend: Backend, machines: Machines, activities: Activities, now: Callable[[], float]
+    ) -> None:
         self._store = store
+        self._activities = activities
         self._backend = backend
         self._machines = machines
         self._now = now
@@ -48,7 +54,10 @@ class Groups:
         for group in self._store.groups():
             for member in list(group.instance_states):
                 self._look_at(group, member)
-            self._adjust(group)
+            if not self._store.deleting(group):
+                self._adjust(group)
+            elif not group.instance_states:
+                self._gone(group)
 
     # --- the end of an instance ---
 
@@ -60,11 +69,14 @@ class Groups:
         for name, action in list(self._actions.get(member.instance.id, {}).items()):
             if action.deadline <= self._now():
                 self._completed(member, name, action.hook.result)
-        if member.lifecycle_state == PROCEED and member.instance.state == "terminated":
+        ended = member.instance.state == "terminated" and not self._machines.works(member.instance.id)
+        if member.lifecycle_state == PROCEED and ended:
             self._store.remove(group, member)
+            self._activities.terminated(group.name, member.instance.id)
 
     def terminate(self, group: Group, member: Member) -> None:
         """By its hooks, if there is still something for them to hold."""
+        self._activities.terminating(group.name, member.instance.id)
         hooks = self._store.hooks(group) if member.instance.state not in _DEAD else []
         if not hooks:
             self._proceed(member)
@@ -126,14 +138,19 @@ class Groups:
         try:
             instance = self._store.launch(group)
         except ServiceException as error:
+            self._activities.not_launched(group.name, str(error))
             print(f"group {group.name} could not launch an instance: {error}", file=sys.stderr, flush=True)
+        except Refused as refused:
+            self._activities.not_launched(group.name, f"{refused.code} - {refused.message}")
         else:
+            self._activities.launched(group.name, instance.id)
             self._machines.set_lifecycle_state(instance.id, IN_SERVICE)
 
     # --- leaving ---
 
     def leave(self, group: Group, member: Member, *, decrement: bool) -> None:
         """DetachInstances: it goes on running, in no group, and without the group's tag."""
+        self._activities.detaching(group.name, member.instance.id)
         self._store.remove(group, member)
         self._actions.pop(member.instance.id, None)
         self._backend.delete_tag(member.instance.id, GROUP_TAG)
@@ -145,11 +162,20 @@ class Groups:
         group.desired_capacity -= by
 
     def delete(self, group: Group) -> None:
-        """Its instances end without hooks (ForceDelete)."""
+        """Its instances end without hooks (ForceDelete); until they have, it is there, and takes no other of its name."""
+        self._store.set_deleting(group)
         for member in group.instance_states:
             self._proceed(member)
+        if not group.instance_states:
+            self._gone(group)
+
+    def _gone(self, group: Group) -> None:
         self._store.delete(group)
+        self._activities.forget(group.name)
 
     def delete_all(self) -> None:
+        """At once."""
         for group in self._store.groups():
             self.delete(group)
+            if self._store.find(group.name) is not None:
+                self._gone(group)

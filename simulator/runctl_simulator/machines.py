@@ -44,6 +44,11 @@ class Machines:
             raise ValueError(f"there is no instance {id_}")
         return self._machines[id_]
 
+    def works(self, id_: str) -> bool:
+        """Whether a machine is on, whatever EC2 says already."""
+        machine = self._machines.get(id_)
+        return machine is not None and machine.on
+
     # --- EC2 has changed its mind ---
 
     def act_out(self) -> None:

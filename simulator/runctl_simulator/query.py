@@ -43,6 +43,16 @@ class Query:
         found = {key: value for key, value in self.fields.items() if key.startswith(stems) and key.rpartition(".")[2].isdigit()}
         return [found[key] for key in sorted(found, key=_last)]
 
+    def structures(self, name: str) -> list[dict[str, str]]:
+        """The fields of each `Name.1.Field`, or `Name.member.1.Field`, in order."""
+        found: dict[int, dict[str, str]] = {}
+        for key, value in self.fields.items():
+            if key.startswith(f"{name}."):
+                number, _, field_ = key.removeprefix(f"{name}.").removeprefix("member.").partition(".")
+                if number.isdigit() and field_:
+                    found.setdefault(int(number), {})[field_] = value
+        return [found[number] for number in sorted(found)]
+
     def starts_with(self, prefix: str) -> bool:
         return any(key.startswith(prefix) for key in self.fields)
 
@@ -58,9 +68,9 @@ class Query:
             tags[key] = self.get(f"{stem}{number}.Value")
         return tags
 
-    def specified_tags(self) -> dict[str, dict[str, str]]:
-        """Resource type to tags, of `TagSpecification.N`."""
-        stem = "TagSpecification."
+    def specified_tags(self, prefix: str = "") -> dict[str, dict[str, str]]:
+        """Resource type to tags, of `<prefix>TagSpecification.N`."""
+        stem = f"{prefix}TagSpecification."
         numbers = {key[len(stem) :].partition(".")[0] for key in self.fields if key.startswith(stem)}
         return {self.get(f"{stem}{n}.ResourceType"): self.tags(f"{stem}{n}.") for n in sorted(numbers)}
 

@@ -16,6 +16,7 @@ LONGEST_TOKEN = 64
 RESERVED = "aws:"
 
 _INSTANCE_ID = re.compile(r"i-([0-9a-f]{8}|[0-9a-f]{17})")
+_TEMPLATE = re.compile(r"[a-zA-Z0-9().\-/_]{3,128}")
 _METADATA_KEY = re.compile(r"[a-zA-Z0-9+\-=.,_:@]+")
 _NO_METADATA_KEYS = frozenset({".", "..", "_index"})
 
@@ -76,6 +77,21 @@ def check_instance_type(name: str, known: Collection[str]) -> None:
     """InvalidParameterValue: "Error codes for the Amazon EC2 API"; moto has a code for it that EC2 has not."""
     if name and name not in known:
         raise Refused("InvalidParameterValue", f"Invalid value '{name}' for InstanceType.")
+
+
+def check_capacity(name: str, exhausted: Collection[str]) -> None:
+    """InsufficientInstanceCapacity: "Error codes for the Amazon EC2 API"."""
+    if name in exhausted:
+        raise Refused("InsufficientInstanceCapacity", f"We currently do not have sufficient {name} capacity in this zone.", 500)
+
+
+def check_template_name(name: str) -> None:
+    """CreateLaunchTemplate (Amazon EC2 API Reference)."""
+    if not _TEMPLATE.fullmatch(name):
+        raise Refused(
+            "InvalidLaunchTemplateName.MalformedException",
+            "A launch template name must be between 3 and 128 characters, and may contain letters, numbers, and ().-/_",
+        )
 
 
 def check_profile(name: str, known: Collection[str]) -> None:

@@ -15,6 +15,7 @@ import threading
 from contextlib import ExitStack
 from pathlib import Path
 
+from .activities import Activities
 from .autoscaling import AutoScaling
 from .backend import INSTANCE_PROFILE, Backend
 from .clock import Clock
@@ -52,9 +53,11 @@ class Server:
         front = Front(self._lock, self._after)
         self._ec2 = Ec2(self._backend, self._machines, front.ask_moto, self._clock.now)
         store = GroupStore(self._backend)
-        self._groups = Groups(store, self._backend, self._machines, self._clock.now)
-        autoscaling = AutoScaling(store, self._groups, front.ask_moto, self._ec2.denied)
-        control = Control(self._ec2, self._machines, self._groups, self._clock, self._instance_env, self._let_go)
+        activities = Activities(self._clock.time)
+        self._groups = Groups(store, self._backend, self._machines, activities, self._clock.now)
+        autoscaling = AutoScaling(store, self._groups, activities, front.ask_moto, self._ec2.denied)
+        exhausted = self._backend.exhausted
+        control = Control(self._ec2, self._machines, self._groups, self._clock, self._instance_env, exhausted, self._let_go)
         self._http = front.serve({"ec2": self._ec2, "autoscaling": autoscaling}, control.call)
         self.endpoint = f"http://127.0.0.1:{self._http.server_port}"
 

@@ -204,3 +204,27 @@ def test_user_data_is_kept_as_given(account: Account) -> None:
     instance = account.launch(user_data="#cloud-config\n")
     answer = account.ec2.describe_instance_attribute(InstanceId=instance, Attribute="userData")
     assert base64.b64decode(answer["UserData"]["Value"]) == b"#cloud-config\n"
+
+
+def test_launch_templates(account: Account) -> None:
+    data = {"InstanceType": "g5.xlarge", "UserData": base64.b64encode(b"#!/bin/sh").decode()}
+    name = f"template-{account.destination[-20:]}"
+    with refused("DryRunOperation"):
+        account.ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData={"InstanceType": "g5.xlarge"}, DryRun=True)
+    assert (
+        account.ec2.describe_launch_templates(Filters=[{"Name": "launch-template-name", "Values": [name]}])["LaunchTemplates"]
+        == []
+    )
+    first = account.ec2.create_launch_template(LaunchTemplateName=name, ClientToken="a", LaunchTemplateData=data)  # type: ignore[arg-type]
+    again = account.ec2.create_launch_template(LaunchTemplateName=name, ClientToken="a", LaunchTemplateData=data)  # type: ignore[arg-type]
+    assert first["LaunchTemplate"]["LaunchTemplateId"] == again["LaunchTemplate"]["LaunchTemplateId"]
+    with refused("InvalidLaunchTemplateName.AlreadyExistsException"):
+        account.ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData={"InstanceType": "g5.xlarge"})
+    with refused("InvalidLaunchTemplateName.MalformedException"):
+        account.ec2.create_launch_template(LaunchTemplateName="a template", LaunchTemplateData={"InstanceType": "g5.xlarge"})
+    with refused("InvalidParameterValue", "16384"):
+        large = base64.b64encode(b"x" * 16_385).decode()
+        account.ec2.create_launch_template(LaunchTemplateName=f"{name}-2", LaunchTemplateData={"UserData": large})
+    account.ec2.delete_launch_template(LaunchTemplateName=name)
+    with refused("InvalidLaunchTemplateName.NotFoundException"):
+        account.ec2.delete_launch_template(LaunchTemplateName=name)

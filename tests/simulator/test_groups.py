@@ -260,34 +260,135 @@ def test_the_least_size_holds(account: Account) -> None:
         )
 
 
-def test_a_group_is_deleted_empty_or_by_force(group: Group, account: Account, cloud: Cloud) -> None:
+def test_a_group_is_deleted_empty_or_by_force(account: Account, cloud: Cloud) -> None:
+    group = Group(account, agent=True)
+    account.wait_for_phase(group.only(), "waiting")
     instance = group.only()
     group.hook()
     with refused("ResourceInUse"):
         group.autoscaling.delete_auto_scaling_group(AutoScalingGroupName=NAME)
     processes = cloud.processes(instance)
     group.autoscaling.delete_auto_scaling_group(AutoScalingGroupName=NAME, ForceDelete=True)
-    assert group.autoscaling.describe_auto_scaling_groups()["AutoScalingGroups"] == []
+    assert group.describe()["Status"] == "Delete in progress"
+    with refused("AlreadyExists", "is pending delete"):
+        group.autoscaling.create_auto_scaling_group(
+            AutoScalingGroupName=NAME, MinSize=0, MaxSize=1, LaunchTemplate={"LaunchTemplateName": "any"}
+        )
+    with refused("ValidationError", "pending delete"):
+        group.autoscaling.set_desired_capacity(AutoScalingGroupName=NAME, DesiredCapacity=0)
+    group.autoscaling.delete_auto_scaling_group(AutoScalingGroupName=NAME, ForceDelete=True)
     account.wait_for_state(instance, "terminated")
+    assert group.autoscaling.describe_auto_scaling_groups()["AutoScalingGroups"] == []
     assert gone(processes)
     with refused("ValidationError", "not found"):
         group.autoscaling.delete_auto_scaling_group(AutoScalingGroupName=NAME)
 
 
 def test_what_a_group_needs(group: Group, account: Account) -> None:
+    template: Any = {"LaunchTemplateName": account.destination[-20:]}
     with refused("AlreadyExists"):
-        group.autoscaling.create_auto_scaling_group(
-            AutoScalingGroupName=NAME, MinSize=0, MaxSize=1, LaunchTemplate={"LaunchTemplateName": "any"}
-        )
+        group.autoscaling.create_auto_scaling_group(AutoScalingGroupName=NAME, MinSize=0, MaxSize=1, LaunchTemplate=template)
+    bad_hook = {"LifecycleHookName": HOOK, "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING", "HeartbeatTimeout": 20}
     for changes, words in (
         ({"MaxSize": -1}, "Max bound"),
         ({"DesiredCapacity": 2}, "above the max"),
         ({"LaunchTemplate": None}, "LaunchTemplate or"),
+        ({"LaunchTemplate": {"LaunchTemplateName": "not-there"}}, "does not exist"),
+        ({"AvailabilityZones": None}, "At least one Availability Zone"),
+        ({"LifecycleHookSpecificationList": [bad_hook]}, "between 30 and 7200"),
+        ({"LifecycleHookSpecificationList": [{**bad_hook, "LifecycleTransition": "ending"}]}, "transition"),
+        ({"Tags": [{"Key": "aws:mine", "Value": ""}]}, "reserved"),
     ):
-        given: dict[str, Any] = {"MinSize": 0, "MaxSize": 1, "LaunchTemplate": {"LaunchTemplateName": "any"}, **changes}
+        given: dict[str, Any] = {
+            "MinSize": 0,
+            "MaxSize": 1,
+            "AvailabilityZones": ["us-east-1a"],
+            "LaunchTemplate": template,
+            **changes,
+        }
         given = {key: value for key, value in given.items() if value is not None}
         with refused("ValidationError", words):
             group.autoscaling.create_auto_scaling_group(AutoScalingGroupName="another", **given)
+    assert [one["AutoScalingGroupName"] for one in group.autoscaling.describe_auto_scaling_groups()["AutoScalingGroups"]] == [
+        NAME
+    ]
+
+
+def mixed(template: str, *types: str, strategy: str = "price-capacity-optimized") -> dict[str, Any]:
+    return {
+        "LaunchTemplate": {
+            "LaunchTemplateSpecification": {"LaunchTemplateName": template, "Version": "$Latest"},
+            "Overrides": [{"InstanceType": one} for one in types],
+        },
+        "InstancesDistribution": {"OnDemandPercentageAboveBaseCapacity": 0, "SpotAllocationStrategy": strategy},
+    }
+
+
+def test_what_a_mixed_policy_needs(account: Account) -> None:
+    data: Any = {"ImageId": account.cloud.image_id, "InstanceType": "g5.xlarge"}
+    plain, spot = f"plain-{account.destination[-20:]}", f"spot-{account.destination[-20:]}"
+    account.ec2.create_launch_template(LaunchTemplateName=plain, LaunchTemplateData=data)
+    data["InstanceMarketOptions"] = {"MarketType": "spot"}
+    account.ec2.create_launch_template(LaunchTemplateName=spot, LaunchTemplateData=data)
+    for policy, words in (
+        (mixed(spot, "g5.xlarge"), "InstanceMarketOptions"),
+        (mixed(plain, "g5.xlarge", "g5.none"), "Invalid value 'g5.none'"),
+        (mixed(plain, "g5.xlarge", "g5.xlarge"), "duplicate"),
+        (mixed(plain, "g5.xlarge", strategy="cheapest"), "SpotAllocationStrategy"),
+    ):
+        given: Any = {"AvailabilityZones": ["us-east-1a"], "MixedInstancesPolicy": policy}
+        with refused("ValidationError", words):
+            account.autoscaling.create_auto_scaling_group(AutoScalingGroupName=NAME, MinSize=0, MaxSize=1, **given)
+    assert account.autoscaling.describe_auto_scaling_groups()["AutoScalingGroups"] == []
+
+
+def test_a_hook_of_the_creation_holds_too(account: Account) -> None:
+    hook = {
+        "LifecycleHookName": HOOK,
+        "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING",
+        "HeartbeatTimeout": 600,
+        "DefaultResult": "CONTINUE",
+    }
+    group = Group(account, LifecycleHookSpecificationList=[hook])
+    (found,) = group.autoscaling.describe_lifecycle_hooks(AutoScalingGroupName=NAME)["LifecycleHooks"]
+    assert (found["HeartbeatTimeout"], found["DefaultResult"]) == (600, "CONTINUE")
+    instance = group.only()
+    group.terminate(instance, decrement=True)
+    assert group.members() == {instance: "Terminating:Wait"}
+
+
+def test_what_a_group_did_and_tried_is_told(account: Account, cloud: Cloud) -> None:
+    group = Group(account)
+
+    def told() -> list[tuple[str, str]]:
+        found = group.autoscaling.describe_scaling_activities(AutoScalingGroupName=NAME)["Activities"]
+        return [(one["StatusCode"], one.get("StatusMessage") or one["Description"]) for one in found]
+
+    first = group.only()
+    assert told() == [("Successful", f"Launching a new EC2 instance: {first}")]
+    cloud.exhaust("g5.2xlarge", "g5.xlarge")
+    cloud.lose(first)
+    why = "InsufficientInstanceCapacity - There is no Spot capacity available that matches your request."
+    wait_for(lambda: told()[0] == ("Failed", f"{why} Launching EC2 instance failed."))
+    assert told()[1:] == [
+        ("Successful", f"Terminating EC2 instance: {first}"),
+        ("Successful", f"Launching a new EC2 instance: {first}"),
+    ], "one try, gone on with"
+    assert group.members() == {}
+    cloud.exhaust("g5.2xlarge")
+    wait_for(group.members)
+    second = group.only()
+    assert account.describe(second)["InstanceType"] == "g5.xlarge", "the one that there is"
+    assert told()[0] == ("Successful", f"Launching a new EC2 instance: {second}")
+
+
+def test_a_type_of_which_there_is_none_is_not_launched(account: Account, cloud: Cloud) -> None:
+    cloud.exhaust("g5.xlarge")
+    with refused("InsufficientInstanceCapacity", "g5.xlarge"):
+        account.launch()
+    with refused("DryRunOperation"):
+        account.launch(DryRun=True)
+    assert account.state(account.launch(InstanceType="g5.2xlarge")) == "running"
 
 
 def test_nothing_is_launched_while_that_is_suspended(group: Group, account: Account, cloud: Cloud) -> None:
