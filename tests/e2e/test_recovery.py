@@ -66,6 +66,11 @@ def resumed_from(operator: Operator, instance: str) -> int:
     return int(found[1])
 
 
+def beats(operator: Operator, instance: str) -> int:
+    """How often its agent has prolonged the hook."""
+    return operator.cloud.console(instance).count("asked the group to wait")
+
+
 def launched(operator: Operator, last: int, *options: str) -> str:
     operator.script(RESUMES)
     return operator.launch("--config", "run.yaml", "--recover", "--spot", *options, "--", str(last))
@@ -87,9 +92,10 @@ def test_an_instance_that_dies_is_replaced_and_the_run_goes_on_and_ends_its_grou
     told = operator.wait()
     assert (told["outcome"], told["exit_code"]) == ("finished", 0)
     (second,) = {one["InstanceId"] for one in operator.instances()} - {first}
-    wait_for(lambda: not living(operator))
+    wait_for(lambda: operator.instance(second)["State"]["Name"] == "terminated")
     (group,) = groups(operator)
     assert (group["DesiredCapacity"], group["Instances"]) == (0, [])
+    assert "the group need not wait any more" in operator.cloud.console(second), "its hook held it no longer than it had to"
     began = resumed_from(operator, second) + 1
     assert began > lost_at, "it went on where it was, not at the beginning"
     assert set(operator.names()) >= set(steps(*range(1, lost_at + 1), *range(began, 101)))
@@ -116,6 +122,24 @@ def test_a_notice_is_no_end_of_a_run_in_a_group(operator: Operator) -> None:
     again = operator.json("resume", operator.run)["instance"]
     wait_for(lambda: in_s3(operator).get("instance") == again and in_s3(operator).get("phase") == "training")
     assert len(groups(operator)) == 1
+    operator.command("terminate", operator.run, "--now")
+    assert (living(operator), groups(operator), templates(operator)) == ([], [], [])
+
+
+def test_an_instance_that_its_group_ends_is_held_until_everything_is_durable(operator: Operator) -> None:
+    first = launched(operator, 199)
+    (group,) = groups(operator)
+    (hook,) = scaling(operator).describe_lifecycle_hooks(AutoScalingGroupName=group["AutoScalingGroupName"])["LifecycleHooks"]
+    assert (hook["HeartbeatTimeout"], hook["DefaultResult"]) == (600, "CONTINUE")
+    wait_for(lambda: committed_steps(operator) >= 2)
+    scaling(operator).terminate_instance_in_auto_scaling_group(InstanceId=first, ShouldDecrementDesiredCapacity=False)
+    wait_for(lambda: beats(operator, first) == 1)
+    operator.cloud.advance(400)
+    operator.cloud.kill_agent(first)
+    wait_for(lambda: beats(operator, first) == 2)
+    operator.cloud.advance(400)
+    operator.command("flush", first)
+    assert operator.instance(first)["State"]["Name"] == "running"
     operator.command("terminate", operator.run, "--now")
     assert (living(operator), groups(operator), templates(operator)) == ([], [], [])
 

@@ -12,19 +12,18 @@ import pytest
 from runctl_agent.contract.phases import Phase
 from runctl_agent.contract.spec import Recover, Spec, Watched
 from runctl_agent.errors import GroupError, GroupRefused, WrongStateError
-from runctl_agent.life.finish import AGAIN, REFUSED_AGAIN, Finishing, Step, step
+from runctl_agent.life.finish import Finishing, Step, step
+from runctl_agent.life.hold import AGAIN, REFUSED_AGAIN
 from runctl_agent.records import Instance
 from runctl_agent.report import Report
 from runctl_agent.store.journal import Journal
 from runctl_agent.surroundings import Reached, Surroundings
-from runctl_agent.training.order import Cause, Order
 from runctl_agent.training.state import Life
 from tests.fakes.clock import FakeRuntime
 from tests.fakes.memory_store import MemoryStore
 
 SPEC = Spec("gpt2", "s3://bucket/runs", (Watched("/w"),))
 GROUPED = replace(SPEC, recover=Recover("runctl-gpt2", "hook", 600.0))
-TAKEN = Order(Cause.GROUP, Phase.INTERRUPTED, "group terminate", 1.0)
 OFF = Step(power_off=True)
 
 
@@ -32,10 +31,9 @@ OFF = Step(power_off=True)
 @pytest.mark.parametrize("action", ["keep", "stop", "terminate"])
 def test_only_an_end_of_its_own_ends_the_machine(phase: Phase, action: str) -> None:
     spec = replace(SPEC, on_finish=action, on_failure=action)
-    wanted = step(spec, phase, None, stood=False, grouped=False)
+    wanted = step(spec, phase, stood=False, grouped=False)
     assert wanted.power_off == (phase in (Phase.FINISHED, Phase.FAILED) and action != "keep")
     assert wanted.leave is None
-    assert not wanted.complete
 
 
 @pytest.mark.parametrize(
@@ -49,7 +47,7 @@ def test_only_an_end_of_its_own_ends_the_machine(phase: Phase, action: str) -> N
 )
 def test_each_end_has_its_action(phase: Phase, on_finish: str, on_failure: str, wanted: Step) -> None:
     spec = replace(SPEC, on_finish=on_finish, on_failure=on_failure)
-    assert step(spec, phase, None, stood=False, grouped=False) == wanted
+    assert step(spec, phase, stood=False, grouped=False) == wanted
 
 
 @pytest.mark.parametrize(
@@ -58,21 +56,19 @@ def test_each_end_has_its_action(phase: Phase, on_finish: str, on_failure: str, 
 )
 def test_in_a_group_it_leaves_first(action: str, wanted: Step) -> None:
     spec = replace(GROUPED, on_finish=action)
-    assert step(spec, Phase.FINISHED, None, stood=False, grouped=True) == wanted
+    assert step(spec, Phase.FINISHED, stood=False, grouped=True) == wanted
 
 
 def test_what_the_machine_is_taken_for_is_no_reason_to_end_it() -> None:
-    notice = Order(Cause.NOTICE, Phase.INTERRUPTED, "spot terminate", 1.0)
     spec = replace(GROUPED, on_finish="terminate", on_failure="terminate")
-    assert step(spec, Phase.INTERRUPTED, notice, stood=False, grouped=True) == Step()
-    assert step(spec, Phase.STOPPED, None, stood=False, grouped=True) == Step()
-    assert step(spec, Phase.INTERRUPTED, TAKEN, stood=False, grouped=True) == Step(complete=True)
+    assert step(spec, Phase.INTERRUPTED, stood=False, grouped=True) == Step()
+    assert step(spec, Phase.STOPPED, stood=False, grouped=True) == Step()
 
 
 def test_an_end_that_stood_before_ends_only_a_replacement() -> None:
     spec = replace(GROUPED, on_finish="stop")
-    assert step(spec, Phase.FINISHED, None, stood=True, grouped=True) == Step(leave=True)
-    assert step(spec, Phase.FINISHED, None, stood=True, grouped=False) == Step(), "somebody started it to look at it"
+    assert step(spec, Phase.FINISHED, stood=True, grouped=True) == Step(leave=True)
+    assert step(spec, Phase.FINISHED, stood=True, grouped=False) == Step(), "somebody started it to look at it"
 
 
 class Told:
@@ -96,9 +92,13 @@ class Told:
         self.did.append("terminate" if terminate else "detach")
 
     def heartbeat(self) -> None:
+        if self.refuses is not None:
+            raise self.refuses
         self.did.append("heartbeat")
 
     def complete(self) -> None:
+        if self.refuses is not None:
+            raise self.refuses
         self.did.append("complete")
 
 
@@ -114,6 +114,7 @@ class Scene:
         self.spec = spec
         self.told = True
         self.fenced = False
+        self.held = False
         self.runtime = FakeRuntime()
         self.around = Told()
         self.report = Reporting(Life("boot", 1, phase, 0))
@@ -124,7 +125,7 @@ class Scene:
 
     def another(self) -> Finishing:
         around, report = cast(Surroundings, self.around), cast(Report, self.report)
-        return Finishing(self.runtime, self.spec, self.journal, around, report, lambda: TAKEN)
+        return Finishing(self.runtime, self.spec, self.journal, around, report, lambda: self.held)
 
     def turn(self, finishing: Finishing | None = None) -> list[str]:
         (finishing or self.finishing).turn(self.reached, lambda: self.told, lambda: self.fenced)
@@ -190,6 +191,7 @@ def test_a_group_that_is_not_left_keeps_the_machine_up(journal: Journal, error: 
     assert "DetachInstances" in scene.finishing.problem
     assert scene.finishing._not_before == pytest.approx(scene.runtime.monotonic() + pause)
     scene.around.refuses = None
+    scene.runtime.sleep(pause)
     assert scene.turn() == ["detach", "power off"]
     assert scene.finishing.problem == ""
 
@@ -200,6 +202,7 @@ def test_a_power_off_that_fails_is_said_and_tried_again(journal: Journal) -> Non
     assert scene.turn() == []
     assert "no such command; sudo poweroff" in scene.finishing.problem
     scene.around.stays_on = False
+    scene.runtime.sleep(AGAIN)
     assert scene.turn() == ["power off"]
 
 
@@ -207,3 +210,40 @@ def test_a_power_off_that_fails_is_said_and_tried_again(journal: Journal) -> Non
 def test_a_memory_that_cannot_be_read_is_none(journal: Journal, text: str) -> None:
     journal.put("finish", text)
     assert Scene(journal, STOPS).turn() == ["detach", "power off"]
+
+
+def test_a_hook_is_prolonged_until_everything_is_durable_and_then_let_go(journal: Journal) -> None:
+    scene = Scene(journal, GROUPED, Phase.SAVING)
+    assert scene.turn() == [], "nobody ends it"
+    scene.held = True
+    assert scene.turn() == ["heartbeat"]
+    assert scene.turn() == ["heartbeat"], "not with every look"
+    scene.runtime.sleep(150.0)
+    assert scene.turn() == ["heartbeat"] * 2
+    scene.report.life = replace(scene.report.life, phase=Phase.INTERRUPTED)
+    scene.told = False
+    assert scene.turn() == ["heartbeat"] * 2, "its end does not stand in S3 yet"
+    scene.told = True
+    for _ in range(2):
+        assert scene.turn() == [*["heartbeat"] * 2, "complete"]
+
+
+def test_what_ends_itself_in_its_group_is_not_held(journal: Journal) -> None:
+    """The group's hook holds that too, and nobody else lets it go before its timeout."""
+    scene = Scene(journal, replace(GROUPED, on_finish="terminate"))
+    assert scene.turn() == ["terminate"]
+    scene.held = True
+    assert scene.turn() == ["terminate", "complete"]
+
+
+def test_a_hook_that_refuses_is_said_and_tried_again(journal: Journal) -> None:
+    scene = Scene(journal, GROUPED, Phase.SAVING)
+    scene.held = True
+    scene.around.refuses = GroupRefused("autoscaling:RecordLifecycleActionHeartbeat on i-1", "AccessDenied", "allow it")
+    assert scene.turn() == []
+    assert "AccessDenied; allow it" in scene.finishing.hold.problem
+    scene.around.refuses = None
+    assert scene.turn() == []
+    scene.runtime.sleep(REFUSED_AGAIN)
+    assert scene.turn() == ["heartbeat"]
+    assert scene.finishing.hold.problem == ""

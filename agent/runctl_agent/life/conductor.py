@@ -92,7 +92,7 @@ class Conductor:
         self._notices = Notices(runtime, journal, around.boot_id, spec.recover.hook_timeout, outlook.hasten)
         self._taking = Taking(runtime, self._notices, outlook, self._orders)
         self.takeable = bool(spec.recover.group)
-        self._finishing = Finishing(runtime, spec, journal, around, report, lambda: self._orders.standing, self._looped)
+        self._finishing = Finishing(runtime, spec, journal, around, report, lambda: self._notices.held, self._looped)
         self._ended_before = False
         self._ending = Ending(runtime, spec.training, around.processes())
 
@@ -203,7 +203,7 @@ class Conductor:
 
     def conduct(self) -> Conduct:
         starter = self._starter
-        parts = (self._wants, self._ending, self._notices, self._finishing)
+        parts = (self._wants, self._ending, self._notices, self._finishing, self._finishing.hold)
         common = Conduct(
             order=self.ordered,
             over=self._over,

@@ -18,15 +18,13 @@ from runctl_agent.report import Report
 from runctl_agent.runtime import Runtime
 from runctl_agent.store.journal import Journal
 from runctl_agent.surroundings import Reached, Surroundings
-from runctl_agent.training.order import Cause, Order
+
+from .hold import AGAIN, REFUSED_AGAIN, Hold
 
 log = logging.getLogger(__name__)
 
 EVERY = 0.5
 """Seconds between looks."""
-
-AGAIN, REFUSED_AGAIN = 5.0, 60.0
-"""Seconds until what failed is tried again, and what was refused."""
 
 MEMORY = "finish"
 
@@ -37,16 +35,13 @@ class Step:
 
     leave: bool | None = None
     power_off: bool = False
-    complete: bool = False  # the hook that holds the instance
 
 
-def step(spec: Spec, phase: Phase, order: Order | None, *, stood: bool, grouped: bool, looped: bool = False) -> Step:
+def step(spec: Spec, phase: Phase, *, stood: bool, grouped: bool, looped: bool = False) -> Step:
     """Pure. `stood`: the run had ended before this boot, and nothing was begun; `grouped`: a group would replace the instance;
     `looped`: it failed for want of progress, before this instance began anything."""
-    if phase is Phase.INTERRUPTED:
-        return Step(complete=grouped and order is not None and order.cause is Cause.GROUP)
     if phase not in (Phase.FINISHED, Phase.FAILED):
-        return Step()  # who stops a run by hand does the rest as well
+        return Step()  # who takes the machine, or stops a run by hand, does the rest as well
     if stood or (looped and grouped):
         return Step(leave=True if grouped else None)  # a replacement that has nothing to do; a person's machine is left alone
     action = spec.on_finish if phase is Phase.FINISHED else spec.on_failure
@@ -65,16 +60,17 @@ class Finishing:
         journal: Journal,
         around: Surroundings,
         report: Report,
-        ordered: Callable[[], Order | None],
+        held: Callable[[], bool],
         looped: Callable[[], bool] = lambda: False,
     ) -> None:
+        """`held`: whether the group ends this instance, and its hook holds it."""
+        self.hold = Hold(runtime, spec.recover.hook_timeout, held)
         self._looped = looped
         self._runtime = runtime
         self._spec = spec
         self._journal = journal
         self._around = around
         self._report = report
-        self._ordered = ordered
         self._done = _remembered(journal.get(MEMORY), around.boot_id)
         self._not_before = 0.0
         self.stopping = runtime.event()
@@ -83,17 +79,17 @@ class Finishing:
     def run(self, reached: Reached, told: Callable[[], bool], fenced: Callable[[], bool]) -> None:
         """`told`: whether the end is durable and stands where it is looked for; `fenced`: whether somebody else has the run."""
         while not self.stopping.wait(EVERY):
-            if self._runtime.monotonic() >= self._not_before:
-                self.turn(reached, told, fenced)
+            self.turn(reached, told, fenced)
 
     def turn(self, reached: Reached, told: Callable[[], bool], fenced: Callable[[], bool]) -> None:
         life = self._report.life
+        self.hold.turn(reached.group, lambda: life.terminal and told())
         if not life.terminal:
             return
         grouped = bool(self._spec.recover.group)
         looped = self._looped()
-        wanted = step(self._spec, life.phase, self._ordered(), stood=self._report.stood, grouped=grouped, looped=looped)
-        if wanted == Step() or self._done == (life.attempt, life.phase):
+        wanted = step(self._spec, life.phase, stood=self._report.stood, grouped=grouped, looped=looped)
+        if wanted == Step() or self._done == (life.attempt, life.phase) or self._runtime.monotonic() < self._not_before:
             return
         if fenced():
             self._say("another instance has the run: this one leaves the group and the power as they are")
@@ -115,15 +111,11 @@ class Finishing:
 
     def _carry_out(self, wanted: Step, reached: Reached) -> None:
         """Out of the group first: it would replace what is only powered off."""
-        if wanted.leave is not None or wanted.complete:
+        if wanted.leave is not None:
             if reached.group is None:
                 raise WrongStateError("the group was not left", "its calls can't be made here", "runctl terminate")
-            if wanted.complete:
-                reached.group.complete()
-                log.info("the group need not wait any more")
-            if wanted.leave is not None:
-                reached.group.leave(terminate=wanted.leave)
-                log.info("left the group %s%s", self._spec.recover.group, ", which ends the instance" if wanted.leave else "")
+            reached.group.leave(terminate=wanted.leave)
+            log.info("left the group %s%s", self._spec.recover.group, ", which ends the instance" if wanted.leave else "")
         if wanted.power_off:
             log.info("everything is durable: the machine is powered off")
             self._around.power_off()

@@ -73,6 +73,11 @@ class Notices:
         """What takes the machine away, the first of it."""
         return min((one for one in self.standing if one.notice.takes), key=lambda one: one.at or 0.0, default=None)
 
+    @property
+    def held(self) -> bool:
+        """Whether the group ends the instance, and its hook holds it."""
+        return Source.GROUP in self._standing
+
     def run(self, read: Read) -> None:
         while not self.stopping.is_set():
             self.stopping.wait(self.turn(read))
