@@ -64,7 +64,9 @@ class Machine:
             return Reached(None, host_name(), store, None)
         tags = self.tags(instance)
         group = AutoScalingGroup(instance, self._spec.recover) if self._spec.recover.group else None
-        return Reached(instance, instance.id, store, tags, _Own(self._imds, tags), self._imds.life_cycle(), group)
+        return Reached(
+            instance, instance.id, store, tags, _Own(self._imds, Imds(kept=True), tags), self._imds.life_cycle(), group
+        )
 
     def jobs(self) -> Workers:
         return Workers()
@@ -168,15 +170,17 @@ class Machine:
 class _Own:
     """`surroundings.Own` of this machine."""
 
-    def __init__(self, imds: Imds, tags: Ec2Tags) -> None:
+    def __init__(self, imds: Imds, events: Imds, tags: Ec2Tags) -> None:
+        """`events`: for what is asked every other second, by one task."""
         self._imds = imds
+        self._events = events
         self._tags = tags
 
     def tag(self, key: str) -> str | None:
         return self._imds.tag(key)
 
     def event(self, path: str) -> bytes | None:
-        return self._imds.event(path)
+        return self._events.event(path)
 
     def launch_time(self) -> int:
         return self._tags.launch_time()

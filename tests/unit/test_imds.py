@@ -8,6 +8,7 @@ import socketserver
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -305,3 +306,21 @@ def test_a_life_cycle_that_is_no_word_is_none(word: bytes) -> None:
 
 def test_the_examples_hold() -> None:
     assert doctest.testmod(module).failed == 0
+
+
+def test_one_connection_serves_one_task_and_is_made_anew_where_it_was_closed() -> None:
+    path = "meta-data/spot/instance-action"
+    with ImdsServer() as server:
+        imds = Imds(server.endpoint, kept=True, environ={})
+        assert [imds.event(path) for _ in range(3)] == [None] * 3
+        first = vars(imds._open)["_connection"].sock
+        assert first is not None
+        imds.event(path)
+        assert vars(imds._open)["_connection"].sock is first, "it is the same one"
+        first.shutdown(socket.SHUT_RDWR)
+        server.interrupt_spot("stop", datetime(2027, 1, 1, tzinfo=UTC))
+        assert b"stop" in (imds.event(path) or b"")
+        server.forget_tokens()
+        assert b"stop" in (imds.event(path) or b"")
+    with pytest.raises(ImdsUnavailable):
+        imds.event(path)

@@ -193,20 +193,35 @@ def test_sync_is_stuck_after_5_minutes_without_a_byte_while_bytes_wait(facts: Sy
     assert names == ([ConditionName.SYNC_STUCK] if stuck else [])
 
 
-def test_sync_says_what_the_last_error_was_and_leaves_other_conditions_alone() -> None:
-    idle = raise_condition(life(Phase.TRAINING), ConditionName.IDLE, "idle", 50)
-    facts = Sync(7, NOW - 9999, None, "connection reset", refused="denied", fenced="f", disk_full="d", incomplete="i")
-    found = sync_conditions(idle, facts, NOW)
-    assert [str(condition.name) for condition in found.conditions] == [
-        "SyncStuck",
-        "Fenced",
-        "DiskFull",
-        "NoPermission",
-        "Idle",
-        "Incomplete",
+def test_every_condition_comes_of_its_fact_and_goes_with_it() -> None:
+    facts = Sync(
+        7,
+        NOW - 9999,
+        None,
+        "connection reset",
+        refused="denied",
+        fenced="f",
+        disk_full="d",
+        incomplete="i",
+        at_risk="a",
+        stalled="s",
+        idle="idle",
+    )
+    found = sync_conditions(life(Phase.TRAINING), facts, NOW)
+    assert [(condition.name, condition.message) for condition in found.conditions] == [
+        (ConditionName.STALLED, "s"),
+        (ConditionName.SYNC_STUCK, "nothing sent for 5 minutes, 7 B pending: connection reset"),
+        (ConditionName.FENCED, "f"),
+        (ConditionName.DISK_FULL, "d"),
+        (ConditionName.NO_PERMISSION, "denied"),
+        (ConditionName.AT_RISK, "a"),
+        (ConditionName.IDLE, "idle"),
+        (ConditionName.INCOMPLETE, "i"),
     ]
-    assert found.conditions[0].message == "nothing sent for 5 minutes, 7 B pending: connection reset"
-    assert sync_conditions(found, Sync(), NOW).conditions == idle.conditions
+    assert {condition.name for condition in found.conditions} == set(ConditionName)
+    one_left = sync_conditions(found, Sync(stalled="still"), NOW + 60)
+    assert one_left.conditions == (replace(found.conditions[0], message="still"),), "and since when stays"
+    assert sync_conditions(one_left, Sync(), NOW).conditions == ()
 
 
 def test_only_a_refusal_is_a_want_of_permission() -> None:

@@ -53,14 +53,22 @@ class Metadata(Protocol):
 
 
 class Imds:
-    """`opener` is for tests. Raises ConfigError where AWS_EC2_METADATA_SERVICE_ENDPOINT is no URL of http."""
+    """`opener` is for tests. `kept`: by one connection, for one task that asks all the time: half the CPU of one for each.
+
+    Raises ConfigError where AWS_EC2_METADATA_SERVICE_ENDPOINT is no URL of http.
+    """
 
     def __init__(
-        self, endpoint: str | None = None, *, opener: Opener | None = None, environ: Mapping[str, str] = os.environ
+        self,
+        endpoint: str | None = None,
+        *,
+        opener: Opener | None = None,
+        kept: bool = False,
+        environ: Mapping[str, str] = os.environ,
     ) -> None:
         self._endpoint = endpoint or environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or ENDPOINT
         self._disabled = environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true"
-        self._open = opener or _opener(self._endpoint)
+        self._open = opener or (_Kept(_connector(self._endpoint)) if kept else _opener(self._endpoint))
         self._token: str | None = None
         self._said: dict[str, str] = {}
 
@@ -208,8 +216,11 @@ def parse_tag_keys(listed: bytes) -> list[str] | Malformed:
     return keys
 
 
-def _opener(endpoint: str) -> Opener:
-    """By http.client: it follows no redirect and asks no proxy."""
+Connector = Callable[[], tuple[http.client.HTTPConnection, str]]
+"""A connection, not open yet, and what comes before every path."""
+
+
+def _connector(endpoint: str) -> Connector:
     try:
         url = urlsplit(endpoint)
         host, port = url.hostname, url.port
@@ -222,17 +233,45 @@ def _opener(endpoint: str) -> Opener:
             f"unset AWS_EC2_METADATA_SERVICE_ENDPOINT, or set it to {ENDPOINT}",
         )
     base = url.path.rstrip("/")
+    return lambda: (http.client.HTTPConnection(host, port, timeout=TIMEOUT), base)
+
+
+def _opener(endpoint: str) -> Opener:
+    """By http.client: it follows no redirect and asks no proxy."""
+    connect = _connector(endpoint)
 
     def open_once(method: str, path: str, headers: Mapping[str, str]) -> Answer:
-        with closing(http.client.HTTPConnection(host, port, timeout=TIMEOUT)) as connection:
-            try:
-                connection.request(method, base + path, headers=dict(headers))
-                with connection.getresponse() as response:
-                    body = response.read(LIMIT)
-                    if response.length:
-                        raise OSError(f"the answer is cut short after {len(body)} bytes")
-                    return response.status, body
-            except http.client.HTTPException as error:
-                raise OSError(f"what answered is no web server: {type(error).__name__}") from error
+        connection, base = connect()
+        with closing(connection):
+            return _asked(connection, method, base + path, headers)
 
     return open_once
+
+
+class _Kept:
+    """The same by one connection, made anew where the service has closed it. For one task."""
+
+    def __init__(self, connect: Connector) -> None:
+        self._connection, self._base = connect()
+
+    def __call__(self, method: str, path: str, headers: Mapping[str, str]) -> Answer:
+        used = self._connection.sock is not None
+        try:
+            return _asked(self._connection, method, self._base + path, headers)
+        except OSError:
+            self._connection.close()
+            if not used:
+                raise
+        return _asked(self._connection, method, self._base + path, headers)
+
+
+def _asked(connection: http.client.HTTPConnection, method: str, path: str, headers: Mapping[str, str]) -> Answer:
+    try:
+        connection.request(method, path, headers=dict(headers))
+        with connection.getresponse() as response:
+            body = response.read(LIMIT)
+            if response.length:
+                raise OSError(f"the answer is cut short after {len(body)} bytes")
+            return response.status, body
+    except http.client.HTTPException as error:
+        raise OSError(f"what answered is no web server: {type(error).__name__}") from error
