@@ -22,8 +22,8 @@ from .records import Instance
 if TYPE_CHECKING:
     from mypy_boto3_autoscaling import AutoScalingClient
 
-GONE = re.compile(r"not part of|not found|No active Lifecycle Action|No managed instance|is not in", re.IGNORECASE)
-"""What Auto Scaling answers (ValidationError) where there is nothing left to be done."""
+GONE = re.compile(r"not part of|not found|No active Lifecycle Action|No managed instance|is not in|pending delet", re.IGNORECASE)
+"""What Auto Scaling answers (ValidationError) where nothing is left to be done: a group being deleted replaces nobody."""
 
 SMALLEST = re.compile(r"min size", re.IGNORECASE)
 """What it says (ValidationError) where the desired capacity would go below the minimum."""

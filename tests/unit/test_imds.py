@@ -313,14 +313,18 @@ def test_one_connection_serves_one_task_and_is_made_anew_where_it_was_closed() -
     with ImdsServer() as server:
         imds = Imds(server.endpoint, kept=True, environ={})
         assert [imds.event(path) for _ in range(3)] == [None] * 3
-        first = vars(imds._open)["_connection"].sock
-        assert first is not None
+        connection = vars(imds._open)["_connection"]
+        first = connection.sock
         imds.event(path)
-        assert vars(imds._open)["_connection"].sock is first, "it is the same one"
+        assert first is not None
+        assert connection.sock is first, "it is the same one"
         first.shutdown(socket.SHUT_RDWR)
         server.interrupt_spot("stop", datetime(2027, 1, 1, tzinfo=UTC))
         assert b"stop" in (imds.event(path) or b"")
+        assert connection.sock is not first
         server.forget_tokens()
         assert b"stop" in (imds.event(path) or b"")
+        connection.close()
     with pytest.raises(ImdsUnavailable):
         imds.event(path)
+    connection.close()
