@@ -9,6 +9,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TypeVar
 
 from runctl_agent.account import Account, account
@@ -22,23 +23,22 @@ from runctl_agent.store.backoff import backoff
 from runctl_agent.store.journal import Journal
 from runctl_agent.store.objects import ObjectStore
 from runctl_agent.training.exec import take_lock
-from runctl_agent.training.job import Done, Inside, Job, Jobs, Running, Setup, Train, Unpack, login_env, own_env
+from runctl_agent.training.job import Done, Inside, Job, Jobs, Running, Train, Unpack, login_env, own_env
 from runctl_agent.training.opening import Decision, Opening, crash_loop
 from runctl_agent.training.record import left_a_word, was_started
 
 from .code import Stores, fetch_code
-from .ends import Cancelled, WorkFailed
+from .ends import Cancelled
+from .errand import LOOK, errand
 from .minding import REAP, Minding, inner, job_of, outcome_of
 from .pulling import Pulling
 from .quarantine import Quarantine
 from .recover import Recovery, nothing_verifies
+from .setup import set_up
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-LOOK = 0.05
-"""Seconds between looks at a worker, or at what is waited for."""
 
 AGAIN = 5.0
 """Seconds until a journal that could not be written is tried again."""
@@ -166,7 +166,7 @@ class Starter:
             self._journal.put(PREPARING, self._boot_id)
         self._unpack(user, stores)
         own = own_env(self._spec, attempt, lock_dir)
-        env = self._prepared(user, own)
+        env, command = self._prepared(user, own)
         self._quarantine.adopt()
         while self._quarantine.held():
             self._pause(LOOK)
@@ -174,7 +174,7 @@ class Starter:
         self.stage = Phase.RESTORING
         resume = self._restored(user, store)
         env = {**env, **own, "RUNCTL_RESUME_FROM": resume}
-        self._start(job_of(self._spec, self._state_dir, user, attempt, env, lock_dir))
+        self._start(replace(job_of(self._spec, self._state_dir, user, attempt, env, lock_dir), command=command))
 
     def _unpack(self, user: Account, stores: Stores) -> None:
         url, path = self._spec.training.code, os.path.join(self._home, "code.tar.gz")
@@ -187,19 +187,15 @@ class Starter:
                 os.close(archive)
                 os.unlink(path)
 
-    def _prepared(self, user: Account, own: Mapping[str, str]) -> Mapping[str, str]:
-        """What the command's environment begins with. In a container the setup lines come with the command, in one shell."""
+    def _prepared(self, user: Account, own: Mapping[str, str]) -> tuple[Mapping[str, str], tuple[str, ...]]:
+        """What the command's environment begins with, and the command. In a container the setup lines come with it."""
         if image := self._spec.training.image:
             Pulling(self._runtime, image, self._pause, self._says).run()
-            return inner(self._spec, user)
-        return self._set_up(user, {**login_env(user, os.environ), **self._spec.training.env, **own})
+            return inner(self._spec, user), self._spec.training.command
+        return set_up(self._spec, user, {**login_env(user, os.environ), **self._spec.training.env, **own}, self._done, self._says)
 
     def _says(self, doing: str) -> None:
         self.doing = doing
-
-    def _set_up(self, user: Account, env: Mapping[str, str]) -> Mapping[str, str]:
-        training = self._spec.training
-        return self._done(Setup(user, self._spec.workdir, env, training.setup, training.log_file)).env
 
     def _restored(self, user: Account, store: ObjectStore) -> str:
         if self._spec.resume == "never":
@@ -239,20 +235,7 @@ class Starter:
             self._failed(error.split("\n"))
 
     def _done(self, job: Job, *, archive: int | None = None) -> Done:
-        path = f"{self._state_dir}/prepare-{self._spec.run}.lock"
-        alone = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            running = self._jobs.start(job, archive=archive, lock=alone)
-        finally:
-            os.close(alone)  # the worker has it
-        try:
-            while (done := running.outcome()) is None:
-                self._pause(LOOK)
-        finally:
-            running.cancel()
-        if done.error:
-            raise WorkFailed(done)
-        return done
+        return errand(self._jobs, job, f"{self._state_dir}/prepare-{self._spec.run}.lock", self._pause, archive)
 
     def _answered(self, call: Callable[[], T]) -> T:
         """What `call` returns, tried again while S3 fails; damage on the way a few times only."""

@@ -17,6 +17,8 @@ from typing import Protocol
 from runctl_agent.account import Account
 from runctl_agent.contract.spec import Spec
 
+from .needs import Needs
+
 LARGEST = 4 * 1024 * 1024
 """Bytes of an outcome: an environment, which execve(2) bounds by less."""
 
@@ -32,13 +34,19 @@ class Unpack:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """Run `lines` in one login shell in `workdir`; the outcome has the environment that it leaves. Ends with the agent."""
+    """Run `lines` in one login shell in `workdir`; the outcome has the environment that it leaves. Ends with the agent.
+
+    With a `command` it has also what this one needs besides; `code`: the workdir is the run's own, its files are believed.
+    """
 
     user: Account
     workdir: str
     env: Mapping[str, str]
     lines: tuple[str, ...]
     log_file: str
+    command: tuple[str, ...] = ()
+    code: bool = False
+    login: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +92,7 @@ class Done:
     error: str = ""
     tail: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
+    needs: Needs | None = None
 
 
 class Running(Protocol):
@@ -169,7 +178,8 @@ def encode_done(done: Done) -> bytes:
 
 def decode_done(body: bytes) -> Done:
     plain = json.loads(body)
-    return Done(plain["error"], tuple(plain["tail"]), plain["env"])
+    needs = plain["needs"] and Needs(**{name: tuple(value) for name, value in plain["needs"].items()})
+    return Done(plain["error"], tuple(plain["tail"]), plain["env"], needs)
 
 
 def login_env(user: Account, own: Mapping[str, str], *, euid: int | None = None) -> dict[str, str]:

@@ -23,7 +23,9 @@ from .acting import acting_as, become, credentials
 from .exec import As, run_exec
 from .inside import run_inside
 from .job import Done, Inside, Setup, Train, Unpack, decode_job, encode_done, tail_of
+from .needs import needs
 from .steps import steps
+from .surveyed import surveyed
 
 TAIL = 16 * 1024
 GRACE = 5.0
@@ -77,7 +79,7 @@ def set_up(job: Setup) -> Done:
     began = os.fstat(log).st_size
     told = os.memfd_create("env")
     shell = subprocess.Popen(
-        [_shell(), "-l", "-c", script(job.lines, told)],
+        [_shell(), *(["-l"] if job.login else []), "-c", script(job.lines, told)],
         cwd=job.workdir,
         env=dict(job.env),
         stdin=subprocess.DEVNULL,
@@ -95,7 +97,13 @@ def set_up(job: Setup) -> Done:
     env = parse_env(os.pread(told, os.fstat(told).st_size, 0))
     if not env:
         return Done("setup left no environment: one of its lines ended the shell (exit)")
-    return Done(env=env | {"PWD": job.workdir})
+    env |= {"PWD": job.workdir}
+    if not job.command:
+        return Done(env=env)
+    found = surveyed(job.user, job.workdir, env, job.command, code=job.code)
+    wanted = needs(job.command, job.lines, found)
+    os.write(log, "".join(f"runctl: {note}\n" for note in wanted.notes).encode("utf-8", "replace"))
+    return Done(env=env, needs=wanted)
 
 
 def train(job: Train, lock: int) -> Done:
