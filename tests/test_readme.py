@@ -71,14 +71,15 @@ def clear(s3: S3) -> None:
 
 
 @pytest.fixture
-def env(s3: S3) -> Iterator[dict[str, str]]:
+def env(s3: S3, tmp_path: Path) -> Iterator[dict[str, str]]:
     """As on a machine of AWS, with the package installed and the bucket there."""
     client = s3.client()
     with suppress(client.exceptions.BucketAlreadyExists, client.exceptions.BucketAlreadyOwnedByYou):
         client.create_bucket(Bucket=BUCKET)
     clear(s3)
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    yield {**os.environ, **s3.env, "AWS_EC2_METADATA_DISABLED": "true", "PATH": path}
+    own = {"PATH": path, "RUNTIME_DIRECTORY": str(tmp_path / "runctl")}
+    yield {**os.environ, **s3.env, "AWS_EC2_METADATA_DISABLED": "true", **own}
     clear(s3)
 
 

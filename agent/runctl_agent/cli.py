@@ -82,6 +82,7 @@ def run(config: Config = CONFIG, state_dir: StateDir = "") -> None:
 @app.command(name="exec", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def exec_(context: typer.Context, config: Config = CONFIG, state_dir: StateDir = "") -> None:
     """Run the command after `--` with pid file and exit record."""
+    from .disk.lock import default_runtime_dir
     from .training.exec import run_exec
 
     if context.args and context.args[0].startswith("-"):
@@ -92,13 +93,15 @@ def exec_(context: typer.Context, config: Config = CONFIG, state_dir: StateDir =
         )
     spec = _spec(config, state_dir)
     training = spec.training
+    made = _made(state_dir)
     code = run_exec(
         context.args,
         pid_file=os.path.join(spec.workdir, training.pid_file),
         exit_code_file=os.path.join(spec.workdir, training.exit_code_file),
         complete_file=os.path.join(spec.workdir, training.complete_file) if training.complete_file else "",
-        state_dir=_made(state_dir),
+        state_dir=made,
         run=spec.run,
+        runtime_dir=default_runtime_dir(made, uid=os.geteuid(), environ=os.environ),
     )
     raise typer.Exit(code)
 

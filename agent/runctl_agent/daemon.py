@@ -70,8 +70,7 @@ def run(config: str, state_dir: str) -> bool:
     if spec is None:
         return False
     state_dir = make_state_dir(state_dir)
-    with _only_one(state_dir):
-        machine = Machine(runtime, spec, state_dir)
+    with _only_one(state_dir), (machine := Machine(runtime, spec, state_dir)).tenancy.agent():
         logs.keep(machine.own_log())
         journal = machine.journal()
         if journal.damaged:
@@ -148,7 +147,8 @@ def _until_told(signals: Signals, pipeline: Pipeline, config: str, state_dir: st
 
 def _valid(config: str, state_dir: str, runtime: Runtime) -> bool:
     try:
-        load_whole(config, state_dir, runtime, patience=0)  # whoever signals has written it; the watchdog and SIGTERM don't wait
+        spec = load_whole(config, state_dir, runtime, patience=0)  # whoever signals has written it; the watchdog does not wait
+        Machine(runtime, spec, state_dir).tenancy.free_of_training()  # this agent's own goes on, and needs it
     except RunctlError as error:
         log.error("the run spec was not read again: %s", error.full)
         return False
@@ -169,7 +169,7 @@ class _only_one:  # noqa: N801 - reads as the statement it is used in
             raise WrongStateError(
                 "another agent is running with this state directory",
                 f"{self._path} is locked",
-                "stop it first: systemctl stop runctl-agent, or kill it (another --state-dir is for another run)",
+                "stop it first: systemctl stop runctl-agent, or kill it",
             ) from None
 
     def __exit__(self, *_: object) -> None:

@@ -29,6 +29,7 @@ from .store.s3 import S3Store
 from .surroundings import Reached
 from .training.imds import Imds
 from .training.job import Workers
+from .training.tenancy import Tenancy
 from .training.trainer import LinuxProcesses
 
 
@@ -46,6 +47,7 @@ class Machine:
         self.destination, self.keys = places(spec)
         runtime_dir = default_runtime_dir(state_dir, uid=os.geteuid(), environ=os.environ)
         self.lock_dir = os.path.join(runtime_dir, "locks")
+        self.tenancy = Tenancy(runtime_dir, spec.run, state_dir, self._processes, self.boot_id, runtime)
         self._instance: Instance | None = None
         self._imds = Imds()
         self._owner = ""

@@ -51,7 +51,7 @@ class Agent:
             **os.environ,
             **s3.env,
             "AWS_EC2_METADATA_DISABLED": "true",
-            "XDG_RUNTIME_DIR": str(tmp_path),
+            "RUNTIME_DIRECTORY": str(tmp_path / "runctl"),
             **(env or {}),
         }
 

@@ -80,7 +80,7 @@ def test_what_it_finds_around_it(tmp_path: Path, s3: S3) -> None:
         "HOME": os.environ["HOME"],
         "RUNCTL_ATTEMPT": "1",
         "RUNCTL_CHECKPOINT_DIR": str(agent.workdir / "checkpoints"),
-        "RUNCTL_LOCK_DIR": str(tmp_path / "one" / "runctl" / "locks") if os.geteuid() else "/run/runctl/locks",
+        "RUNCTL_LOCK_DIR": str(tmp_path / "one" / "runctl" / "locks"),
         "RUNCTL_LOG_FILE": str(agent.workdir / "training.log"),
         "RUNCTL_RESUME_FROM": "",
         "RUNCTL_RUN": "test-run",

@@ -87,6 +87,7 @@ def job_of(
         pid_file=training.pid_file,
         exit_code_file=training.exit_code_file,
         complete_file=training.complete_file,
+        runtime_dir=os.path.dirname(lock_dir),  # it lies there
     )
     return _inside(job, spec, lock_dir, adopt=adopt) if training.image else job
 

@@ -6,12 +6,12 @@ A process of its own beside the daemon: it may block while it waits for its chil
 from __future__ import annotations
 
 import errno
-import fcntl
 import logging
 import os
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from types import FrameType, TracebackType
 
@@ -24,6 +24,7 @@ from .acting import acting_as, credentials
 from .cgroup import oom_kills
 from .marker_file import look_at, set_aside, write
 from .record import ExitRecord, decode_process, encode_process, encode_record, exit_path, lock_path, started_path
+from .tenancy import Tenancy, taken
 from .trainer import LinuxProcesses
 
 log = logging.getLogger(__name__)
@@ -70,14 +71,17 @@ def run_exec(
     env: Mapping[str, str] | None = None,
     apart: As | None = None,
     lock: int | None = None,
+    runtime_dir: str = "",
     runtime: Runtime | None = None,
 ) -> int:
     """Run `command` in a session of its own, to its end; its exit code, 128+N for signal N. Main thread only.
 
     `lock` is a descriptor that holds the run's `lock_path` already: who starts `exec` may have taken it beforehand.
+    `runtime_dir` is the machine's, where other runs are seen (tenancy.py); empty: none is looked for.
 
-    Raises UsageError, WrongStateError (one of this run is alive, or a marker's directory can't be used) or NotFoundError (that
-    directory is missing), all before anything is started. Once it is started nothing is raised: what can't be written is logged.
+    Raises UsageError, WrongStateError (one of this run is alive, or another has the machine, or a marker's directory can't be
+    used) or NotFoundError (that directory is missing), all before anything is started. Once it is started nothing is raised:
+    what can't be written is logged.
     """
     if not command or not command[0]:
         raise UsageError("there is no command to run", "nothing follows `--`", "runctl-agent exec -- python train.py")
@@ -87,24 +91,34 @@ def run_exec(
     refuse_a_second(processes, state_dir, run)
     held = lock if lock is not None else _only_one(state_dir, run)
     try:
-        with acting_as(places.owner):
-            set_markers_aside(places)
-        began = runtime.now()
-        record = ExitRecord(run, attempt, ProcessId(0, 0, processes.boot_id), NOT_FOUND, None, None, began, began, 0)
-        killed_before = oom_kills()
-        with Forwarding() as forwarding:
-            try:
-                child = _popen(command, env, apart, lock)
-            except (OSError, ValueError) as error:
-                record = _not_started(record, command[0], error, apart)
-            else:
-                record = _to_its_end(child, record, places, processes, forwarding, runtime)
-            record = replace(record, oom_kill=_killed(killed_before, oom_kills()), end=max(runtime.now(), record.start))
-            write_end(record, places, runtime)
+        with alone(runtime_dir, state_dir, run, processes, runtime) as tenure:
+            with acting_as(places.owner):
+                set_markers_aside(places)
+            began = runtime.now()
+            record = ExitRecord(run, attempt, ProcessId(0, 0, processes.boot_id), NOT_FOUND, None, None, began, began, 0)
+            killed_before = oom_kills()
+            with Forwarding() as forwarding:
+                try:
+                    child = _popen(command, env, apart, [fd for fd in (lock, tenure) if fd is not None])
+                except (OSError, ValueError) as error:
+                    record = _not_started(record, command[0], error, apart)
+                else:
+                    record = _to_its_end(child, record, places, processes, forwarding, runtime)
+                record = replace(record, oom_kill=_killed(killed_before, oom_kills()), end=max(runtime.now(), record.start))
+                write_end(record, places, runtime)
     finally:
         if held is not None:
             os.close(held)
     return record.code
+
+
+def alone(
+    runtime_dir: str, state_dir: str, run: str, processes: LinuxProcesses, runtime: Runtime
+) -> AbstractContextManager[int | None]:
+    """The machine as this training's own (`Tenancy.training`)."""
+    if not runtime_dir:
+        return nullcontext()
+    return Tenancy(runtime_dir, run, state_dir, processes, processes.boot_id, runtime).training()
 
 
 def take_lock(state_dir: str, run: str) -> int | None:
@@ -112,13 +126,7 @@ def take_lock(state_dir: str, run: str) -> int | None:
 
     It is not inherited by the command. Raises OSError.
     """
-    held = os.open(lock_path(state_dir, run), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(held)
-        return None
-    return held
+    return taken(lock_path(state_dir, run))
 
 
 def _only_one(state_dir: str, run: str) -> int | None:
@@ -136,8 +144,10 @@ def _only_one(state_dir: str, run: str) -> int | None:
     return held
 
 
-def _popen(command: Sequence[str], env: Mapping[str, str] | None, apart: As | None, lock: int | None) -> subprocess.Popen[bytes]:
-    """The command has the `lock` that was passed on, too: it keeps others out even if `exec` dies before it has said who runs."""
+def _popen(
+    command: Sequence[str], env: Mapping[str, str] | None, apart: As | None, locks: Sequence[int]
+) -> subprocess.Popen[bytes]:
+    """The command holds the `locks`, too: they keep others out even if `exec` dies before it has said who runs."""
     if apart is None:
         return subprocess.Popen(list(command), start_new_session=True, env=env)
     return subprocess.Popen(
@@ -148,7 +158,7 @@ def _popen(command: Sequence[str], env: Mapping[str, str] | None, apart: As | No
         stdin=subprocess.DEVNULL,
         stdout=apart.output,
         stderr=apart.output,
-        pass_fds=[] if lock is None else [lock],
+        pass_fds=locks,
         **credentials(apart.user),
     )
 

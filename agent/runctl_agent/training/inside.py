@@ -20,7 +20,7 @@ from runctl_agent.runtime import Runtime, ThreadRuntime
 from .acting import acting_as
 from .container import BOOT, RUN, Around, Found, container_name, create_arguments, inner_env, needed
 from .docker import Docker
-from .exec import Forwarding, Places, refuse_a_second, set_markers_aside, write_end, write_start
+from .exec import Forwarding, Places, alone, refuse_a_second, set_markers_aside, write_end, write_start
 from .job import Inside
 from .marker_file import look_at
 from .record import ExitRecord, decode_process, decode_record, exit_path, started_path
@@ -69,6 +69,11 @@ def run_inside(job: Inside, runtime: Runtime | None = None) -> None:
         found = None  # what it did ended with its boot
     if found is None and job.adopt:
         return
+    with alone(job.runtime_dir, job.state_dir, job.run, here.processes, here.runtime):
+        _run(here, found)
+
+
+def _run(here: _Here, found: Found | None) -> None:
     began = here.runtime.now()
     with Forwarding() as forwarding:
         try:

@@ -51,7 +51,7 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class Train:
-    """Run `command` under `exec`, with pid file and exit record; goes on without the agent."""
+    """Run `command` under `exec`, with pid file and exit record; goes on without the agent. `runtime_dir` as there."""
 
     user: Account
     workdir: str
@@ -64,6 +64,7 @@ class Train:
     pid_file: str
     exit_code_file: str
     complete_file: str
+    runtime_dir: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,6 +118,7 @@ def train(job: Train, lock: int) -> Done:
         attempt=job.attempt,
         apart=As(job.user, job.workdir, job.env, log),
         lock=lock if lock >= 0 else None,
+        runtime_dir=job.runtime_dir,
     )
     return Done()
 
