@@ -28,9 +28,10 @@ from .store.journal import Journal
 from .store.s3 import S3Store
 from .surroundings import Reached
 from .training.imds import Imds
-from .training.job import Workers
+from .training.job import Jobs, Workers
 from .training.tenancy import Tenancy
 from .training.trainer import LinuxProcesses
+from .training.unit import TRAIN, Units, served
 
 
 class Machine:
@@ -40,7 +41,8 @@ class Machine:
         self._runtime = runtime
         self._spec = spec
         self._limiter = Limiter(runtime, spec.bandwidth)
-        self._processes = LinuxProcesses()
+        self._units = served(os.environ)
+        self._processes = LinuxProcesses(unit=TRAIN if self._units else "")
         self.state_dir = state_dir
         self.boot_id = self._processes.boot_id
         self.boot_time = boot_time()
@@ -70,8 +72,10 @@ class Machine:
             instance, instance.id, store, tags, _Own(self._imds, Imds(kept=True), tags), self._imds.life_cycle(), group
         )
 
-    def jobs(self) -> Workers:
-        return Workers()
+    def jobs(self) -> Jobs:
+        if not self._units:
+            return Workers()
+        return Units(os.path.dirname(self.lock_dir), self._spec.training, power.shutting_down)
 
     def meter(self) -> Meter:
         return Meter()

@@ -10,6 +10,7 @@ from dataclasses import fields, replace
 
 from runctl_agent.account import Account
 from runctl_agent.contract.spec import Spec
+from runctl_agent.errors import WrongStateError
 from runctl_agent.training.exec import take_lock
 from runctl_agent.training.job import Inside, Jobs, Running, Train
 from runctl_agent.training.marker_file import look_at
@@ -53,6 +54,10 @@ class Minding:
             if lock is not None:
                 try:
                     running = self._jobs.start(replace(self._job, adopt=True), lock=lock)
+                except WrongStateError as error:  # the unit of the one before is not quite gone
+                    if str(error) != said:
+                        log.warning("%s", error.full)
+                    said = str(error)
                 finally:
                     os.close(lock)  # the worker has it
 

@@ -23,9 +23,10 @@ from runctl_agent.store.backoff import backoff
 from runctl_agent.store.journal import Journal
 from runctl_agent.store.objects import ObjectStore
 from runctl_agent.training.exec import take_lock
-from runctl_agent.training.job import Done, Inside, Job, Jobs, Running, Train, Unpack, login_env, own_env
+from runctl_agent.training.job import Done, Inside, Job, Jobs, Running, Train, Unpack, login_env, own_env, torchrun_env
 from runctl_agent.training.opening import Decision, Opening, crash_loop
 from runctl_agent.training.record import left_a_word, was_started
+from runctl_agent.training.unit import GoingDown
 
 from .code import Stores, fetch_code
 from .ends import Cancelled
@@ -112,7 +113,7 @@ class Starter:
         try:
             while not self._begun(decision.attempt, store, stores, lock_dir, told):
                 self._pause(AGAIN)
-        except Cancelled:
+        except (Cancelled, GoingDown):
             log.info("cancelled before the training was started")
         except RunctlError as error:
             self._failed(error.full.split("\n"))
@@ -173,7 +174,7 @@ class Starter:
         self._journal.put(PREPARING, "")
         self.stage = Phase.RESTORING
         resume = self._restored(user, store)
-        env = {**env, **own, "RUNCTL_RESUME_FROM": resume}
+        env = {**torchrun_env(self._spec.training.grace), **env, **own, "RUNCTL_RESUME_FROM": resume}
         self._start(replace(job_of(self._spec, self._state_dir, user, attempt, env, lock_dir), command=command))
 
     def _unpack(self, user: Account, stores: Stores) -> None:
@@ -220,6 +221,9 @@ class Starter:
             self._check_cancelled()
             self.launched = True
             running = self._jobs.start(job, lock=lock)
+        except GoingDown:
+            self.launched = False
+            raise
         finally:
             os.close(lock)  # the worker has it
         log.info("attempt %d is started: %s", job.attempt, job.command[0])
@@ -231,7 +235,11 @@ class Starter:
             error = Minding(self._jobs, job, self._boot_id, self._cancelled.wait).run(running)
         else:
             error = outcome_of(running, self._cancelled.wait)
-        if error:
+        if error and left_a_word(self._state_dir, job.run, self._boot_id):
+            log.warning(
+                "nobody waits for the training's end any more: %s", error
+            )  # it was started: the evidence tells how it ends
+        elif error:
             self._failed(error.split("\n"))
 
     def _done(self, job: Job, *, archive: int | None = None) -> Done:

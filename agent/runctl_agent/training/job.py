@@ -154,11 +154,18 @@ class _Worker:
                 self._process.stdin.close()
 
     def _read(self) -> Done:
-        body = os.pread(self._outcome, LARGEST, 0)
-        os.close(self._outcome)
+        body = read_outcome(self._outcome)
         if not body:
             return Done(f"the worker process ended with code {self._process.returncode} and said nothing")
         return decode_done(body)
+
+
+def read_outcome(fd: int) -> bytes:
+    """What a worker that has ended left there; empty: nothing. It is closed."""
+    try:
+        return os.pread(fd, LARGEST, 0)
+    finally:
+        os.close(fd)
 
 
 def encode_job(job: Job) -> bytes:
@@ -196,6 +203,19 @@ def login_env(user: Account, own: Mapping[str, str], *, euid: int | None = None)
     return kept | {"HOME": user.home, "USER": user.name, "LOGNAME": user.name, "SHELL": user.shell}
 
 
+def without_managers(own: Mapping[str, str]) -> dict[str, str]:
+    """The agent's environment, for a worker that a service manager starts: that one's own words to the agent stay the agent's."""
+    return {name: value for name, value in own.items() if not name.startswith(MANAGERS)}
+
+
+def torchrun_env(grace: float) -> dict[str, str]:
+    """So that torchrun gives its workers as long as the training has, less a moment for itself: its own default is 30 s.
+
+    torch 2.12 and newer read it (torch/distributed/launcher/api.py, `LaunchConfig`); in older ones the 30 s are fixed.
+    """
+    return {"TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(max(1, int(grace - min(5.0, grace / 10))))}
+
+
 def own_env(spec: Spec, attempt: int, lock_dir: str) -> dict[str, str]:
     """What every training is told of its run; RUNCTL_RESUME_FROM comes once it is known."""
     return {
@@ -207,7 +227,19 @@ def own_env(spec: Spec, attempt: int, lock_dir: str) -> dict[str, str]:
     }
 
 
-AGENTS_OWN = ("NOTIFY_SOCKET", "WATCHDOG_", "RUNCTL_", "STATE_DIRECTORY", "RUNTIME_DIRECTORY", "INVOCATION_ID", "JOURNAL_STREAM")
+MANAGERS = (
+    "NOTIFY_SOCKET",
+    "WATCHDOG_",
+    "STATE_DIRECTORY",
+    "RUNTIME_DIRECTORY",
+    "INVOCATION_ID",
+    "JOURNAL_STREAM",
+    "SYSTEMD_EXEC_PID",
+    "MEMORY_PRESSURE_",
+)
+"""What systemd tells a service of itself (systemd.exec(5))."""
+
+AGENTS_OWN = ("RUNCTL_", *MANAGERS)
 
 
 def _number(fd: int | None) -> str:

@@ -19,6 +19,8 @@ from runctl_agent.contract.malformed import Malformed
 from runctl_agent.errors import NotFoundError, RunctlError, WrongStateError
 from runctl_agent.records import ProcessId
 
+from .cgroup import in_unit
+
 PID_MAX = 4_194_304
 """PID_MAX_LIMIT of a 64-bit kernel (proc_sys_kernel(5))."""
 
@@ -51,7 +53,7 @@ class Processes(Protocol):
         """Let go of what `exited` holds."""
 
     def session(self, leader: ProcessId) -> list[ProcessId]:
-        """Who is alive in the session that `leader` began (setsid(2)), also after its end."""
+        """Who is alive in the session that `leader` began (setsid(2)), or else in its unit's cgroup, also after its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +84,11 @@ def parse_stat(line: bytes) -> Stat | Malformed:
 
 
 class LinuxProcesses:
-    """The real ones. Used by one task at a time."""
+    """The real ones. Used by one task at a time. `unit`: the service that a training is, if it is one."""
 
-    def __init__(self, proc: str = "/proc") -> None:
+    def __init__(self, proc: str = "/proc", *, unit: str = "") -> None:
         self._proc = proc
+        self._unit = unit
         self._held: dict[ProcessId, int] = {}
         self.boot_id = boot_id(proc=proc)
 
@@ -156,14 +159,21 @@ class LinuxProcesses:
     def session(self, leader: ProcessId) -> list[ProcessId]:
         if leader.boot_id != self.boot_id:
             return []
-        found = []
+        found, others, over = [], [], False
         for name in os.listdir(self._proc):
             seen = self._look(int(name)) if name.isdigit() else None
-            if seen is not None and int(name) == leader.pid and seen[0].ticks != leader.ticks:
-                return []  # the kernel gives a number away only once nobody is left in the session that has it
-            if seen is not None and seen[0].session == leader.pid and seen[0].ticks >= leader.ticks and not seen[0].dead:
-                found.append(ProcessId(int(name), seen[0].ticks, self.boot_id))
-        return found
+            if seen is None:
+                continue
+            process = ProcessId(int(name), seen[0].ticks, self.boot_id)
+            # The kernel gives a number away only once nobody is left in the session that has it.
+            over = over or (process.pid == leader.pid and process.ticks != leader.ticks)
+            if seen[0].dead:
+                continue
+            if seen[0].session == leader.pid and seen[0].ticks >= leader.ticks:
+                found.append(process)
+            elif self._unit and in_unit(process.pid, self._unit, self._proc):
+                others.append(process)
+        return others if over else found + others
 
     def close(self) -> None:
         for process in tuple(self._held):

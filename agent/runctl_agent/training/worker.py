@@ -1,4 +1,5 @@
-"""`python -m runctl_agent.training.worker OUTCOME ARCHIVE LOCK`: does one job, told on its standard input, and ends.
+"""`python -m runctl_agent.training.worker OUTCOME ARCHIVE LOCK`, or `… SOCKET` in a unit: does one job, told on its standard
+input, and ends.
 
 The numbers are descriptors, -1 for none; LOCK is held by a training already, and waited for by the others. The end of its
 input is the end of whoever wanted the job: a setup ends with it, a training does not.
@@ -21,6 +22,7 @@ from runctl_agent.errors import RunctlError
 
 from .acting import acting_as, become, credentials
 from .exec import As, run_exec
+from .handover import take_over
 from .inside import run_inside
 from .job import Done, Inside, Setup, Train, Unpack, decode_job, encode_done, tail_of
 from .needs import needs
@@ -36,8 +38,8 @@ NOT_KEPT = frozenset({"_", "OLDPWD", "SHLVL"})
 
 
 def main() -> None:
-    outcome, archive, lock = map(int, sys.argv[1:4])
     logs.begin()
+    outcome, archive, lock = take_over(sys.argv[1]) if len(sys.argv) == 2 else map(int, sys.argv[1:4])
     job = decode_job(sys.stdin.buffer.readline())
     if lock >= 0 and not isinstance(job, Train):
         fcntl.flock(lock, fcntl.LOCK_EX)  # one that an agent before this one left may still be ending
