@@ -28,7 +28,7 @@ containers: $(VENV)/.installed  ## training.image by the real docker client, bef
 	$(BIN)/pytest -n 0 tests/containers
 
 systemd: $(VENV)/.installed  ## the agent's unit and the training's under a real systemd; needs root, and brings nspawn and debootstrap by apt-get
-	$(BIN)/pytest -n 0 tests/systemd
+	$(BIN)/pytest -n 0 --timeout=1200 tests/systemd
 
 large: $(VENV)/.installed  ## files of 6 GiB, sparse and random, to S3 and back; needs 30 GB of room
 	$(BIN)/pytest -n 0 -rP --show-capture=stdout tests/large
