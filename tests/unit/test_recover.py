@@ -50,9 +50,9 @@ def recovery(tmp_path: Path, store: MemoryStore, journal: Journal, *roots: str) 
 
 
 def test_nothing_was_committed_yet(tmp_path: Path, store: MemoryStore, journal: Journal) -> None:
-    assert recovery(tmp_path, store, journal).newest() == ""
+    assert recovery(tmp_path, store, journal).newest().path == ""
     put(store, manifest_of("checkpoint-1", 1, complete=False))
-    assert recovery(tmp_path, store, journal).newest() == "", "incomplete ones are passed by"
+    assert recovery(tmp_path, store, journal).newest().path == "", "incomplete ones are passed by"
 
 
 @pytest.mark.parametrize("kind", ["huggingface", "file"])
@@ -61,7 +61,7 @@ def test_the_newest_comes_back_and_the_journal_knows_it(tmp_path: Path, store: M
     files = {name: b"w" * 100} if kind == "file" else {"model.safetensors": b"w", ".metadata": b"", "a/b.pt": b"x"}
     put(store, manifest_of("checkpoint-3", 3))
     put(store, manifest_of(name, 7, files, seq=2, kind=kind))
-    path = recovery(tmp_path, store, journal).newest()
+    path = recovery(tmp_path, store, journal).newest().path
     root = str(tmp_path / "work" / "checkpoints")
     assert path == f"{root}/{name}"
     assert os.listdir(root) == [name]
@@ -75,9 +75,9 @@ def test_the_newest_comes_back_and_the_journal_knows_it(tmp_path: Path, store: M
 
 def test_what_is_there_already_is_left_as_it_is(tmp_path: Path, store: MemoryStore, journal: Journal) -> None:
     put(store, manifest_of("checkpoint-7", 7))
-    first = recovery(tmp_path, store, journal).newest()
+    first = recovery(tmp_path, store, journal).newest().path
     inode = os.stat(first).st_ino
-    assert recovery(tmp_path, store, journal).newest() == first
+    assert recovery(tmp_path, store, journal).newest().path == first
     assert os.stat(first).st_ino == inode
 
 
@@ -87,7 +87,7 @@ def test_in_the_place_of_what_a_power_cut_left_it_goes_aside(tmp_path: Path, sto
     broken.parent.mkdir(parents=True)
     broken.write_bytes(b"who")
     for _ in range(2):
-        path = recovery(tmp_path, store, journal).newest()
+        path = recovery(tmp_path, store, journal).newest().path
         assert path == str(tmp_path / "work" / ASIDE / "last.pt")
         assert Path(path).read_bytes() == b"whole"
         put(store, manifest_of("last.pt", 8, {"last.pt": b"whole"}, kind="file", seq=2))
@@ -112,7 +112,7 @@ def test_some_were_committed_and_no_manifest_can_be_read(tmp_path: Path, store: 
 def test_it_goes_to_the_directory_that_its_like_was_written_in(tmp_path: Path, store: MemoryStore, journal: Journal) -> None:
     manifest = replace(manifest_of("checkpoint-7", 7), directory="/home/other/run/out/optimizer")
     put(store, manifest)
-    path = recovery(tmp_path, store, journal, "out/model", "out/optimizer").newest()
+    path = recovery(tmp_path, store, journal, "out/model", "out/optimizer").newest().path
     assert path == str(tmp_path / "work" / "out" / "optimizer" / "checkpoint-7")
 
 

@@ -230,6 +230,17 @@ def test_the_own_user_keeps_it_but_for_what_is_the_agents_own() -> None:
     assert env.keys().isdisjoint({"NOTIFY_SOCKET", "RUNCTL_BOOT_ID", "WATCHDOG_USEC"})
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "CREDENTIALS_DIRECTORY"],
+)
+def test_no_credentials_of_the_agents_but_where_it_works(name: str) -> None:
+    own = {name: "secret", "AWS_REGION": "eu-north-1", "AWS_ENDPOINT_URL": "http://s3"}
+    env = login_env(USER, own, euid=USER.uid)
+    assert name not in env
+    assert (env["AWS_REGION"], env["AWS_ENDPOINT_URL"]) == ("eu-north-1", "http://s3")
+
+
 def test_a_tail_is_bounded() -> None:
     told = tail_of(b"\n".join(b"%d " % n + b"x" * 500 for n in range(50)) + b"\n\n\xff\n")
     assert len(told) == 12

@@ -15,6 +15,7 @@ from runctl_agent.training.exec import take_lock
 from runctl_agent.training.job import Inside, Jobs, Running, Train
 from runctl_agent.training.marker_file import look_at
 from runctl_agent.training.record import ExitRecord, decode_record, exit_path, left_a_word
+from runctl_agent.training.resume import ResumeLost
 
 log = logging.getLogger(__name__)
 
@@ -68,10 +69,13 @@ class Minding:
 
 
 def outcome_of(running: Running | None, wait: Wait) -> str:
-    """A worker's word at its end; empty: it went well, or the agent ends first."""
+    """A worker's word at its end; empty: it went well, or the agent ends first. Raises ResumeLost: it started nothing."""
     while running is not None and (done := running.outcome()) is None:
         if wait(REAP):
             return ""
+    if running is not None and done is not None and done.lost:
+        what, _, mend = done.error.partition("\n  mend: ")
+        raise ResumeLost(what, mend=mend)
     return done.error if running is not None and done is not None else ""
 
 

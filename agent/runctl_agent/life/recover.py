@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import takewhile
 
 from runctl_agent.account import Account
@@ -19,8 +19,12 @@ from runctl_agent.store.folder import BELOW, Owner, empty
 from runctl_agent.store.journal import Journal
 from runctl_agent.store.objects import ObjectStore
 from runctl_agent.store.restore import Restored, Restorer
+from runctl_agent.training.resume import NOTHING, Resume, ResumeLost
 
 log = logging.getLogger(__name__)
+
+TRIES = 3
+"""Restores of what something changes or removes before the training has begun."""
 
 ASIDE = ".runctl-restored"
 """In the workdir: for a checkpoint in whose place something else stands, such as what a power cut left half written."""
@@ -47,14 +51,14 @@ class Recovery:
         self._restorer = Restorer(store, keys, runtime, owner, self._arriving, progress)
         self._destination = ""
 
-    def newest(self) -> str:
-        """The local path of the newest checkpoint that verifies; empty where none was ever committed whole.
+    def newest(self) -> Resume:
+        """The newest checkpoint that verifies, on this disk; nothing where none was ever committed whole.
 
         Raises StoreError; NotFoundError: there are some and none verifies; WrongStateError: no room, no access.
         """
         candidates = self._restorer.candidates()
         if not candidates and not self._restorer.malformed:
-            return ""
+            return NOTHING
         self._destination = where(candidates[0].manifest.directory, self._roots) if candidates else self._roots[0]
         try:
             restored = self._restorer.restore(self._destination)
@@ -64,7 +68,9 @@ class Recovery:
         for passed in restored.passed_by:
             log.warning("passed by %s: %s", passed.checkpoint, passed.reason)
         log.info("to resume from: %s, step %d", restored.manifest.checkpoint, restored.manifest.step)
-        return restored.path
+        manifest = restored.manifest
+        base = os.path.dirname(restored.path) if manifest.kind == "file" else restored.path
+        return Resume(restored.path, base, tuple(file.path for file in manifest.files), restored.signature)
 
     def _aside(self) -> Restored:
         self._destination = os.path.join(self._spec.workdir, ASIDE)
@@ -87,6 +93,23 @@ class Recovery:
     def _arriving(self, key: str, manifest: Manifest, signature: str) -> None:
         if self._destination in self._roots:
             self._journal.restored(self._destination, manifest.checkpoint, signature, key, manifest)
+
+
+def begun_from(restored: Callable[[], Resume], start: Callable[[Resume], None], pause: Callable[[], None]) -> None:
+    """`start` with what is `restored`; restored anew where that was lost in between. Raises ResumeLost: each time.
+
+    The `pause` is for the unit of the start before, whose name it has until it is gone.
+    """
+    for left in reversed(range(TRIES)):
+        try:
+            start(restored())
+        except ResumeLost as error:
+            if not left:
+                raise
+            log.warning("%s: it is restored again", error)
+            pause()
+        else:
+            return
 
 
 def where(directory: str, roots: Sequence[str]) -> str:

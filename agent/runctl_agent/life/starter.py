@@ -26,6 +26,7 @@ from runctl_agent.training.exec import take_lock
 from runctl_agent.training.job import Done, Inside, Job, Jobs, Running, Train, Unpack, login_env, own_env, torchrun_env
 from runctl_agent.training.opening import Decision, Opening, crash_loop
 from runctl_agent.training.record import left_a_word, was_started
+from runctl_agent.training.resume import NOTHING, Resume, ResumeLost
 from runctl_agent.training.unit import GoingDown
 
 from .code import Stores, fetch_code
@@ -34,7 +35,7 @@ from .errand import LOOK, errand
 from .minding import REAP, Minding, inner, job_of, outcome_of
 from .pulling import Pulling
 from .quarantine import Quarantine
-from .recover import Recovery, nothing_verifies
+from .recover import Recovery, begun_from, nothing_verifies
 from .setup import set_up
 
 log = logging.getLogger(__name__)
@@ -173,9 +174,13 @@ class Starter:
             self._pause(LOOK)
         self._journal.put(PREPARING, "")
         self.stage = Phase.RESTORING
-        resume = self._restored(user, store)
-        env = {**torchrun_env(self._spec.training.grace), **env, **own, "RUNCTL_RESUME_FROM": resume}
-        self._start(replace(job_of(self._spec, self._state_dir, user, attempt, env, lock_dir), command=command))
+
+        def start(resume: Resume) -> None:
+            whole = {**torchrun_env(self._spec.training.grace), **env, **own, "RUNCTL_RESUME_FROM": resume.path}
+            job = job_of(self._spec, self._state_dir, user, attempt, whole, lock_dir)
+            self._start(replace(job, command=command, resume=resume))
+
+        begun_from(lambda: self._restored(user, store), start, lambda: self._pause(REAP))
 
     def _unpack(self, user: Account, stores: Stores) -> None:
         url, path = self._spec.training.code, os.path.join(self._home, "code.tar.gz")
@@ -198,9 +203,9 @@ class Starter:
     def _says(self, doing: str) -> None:
         self.doing = doing
 
-    def _restored(self, user: Account, store: ObjectStore) -> str:
+    def _restored(self, user: Account, store: ObjectStore) -> Resume:
         if self._spec.resume == "never":
-            return ""
+            return NOTHING
         recovery = Recovery(self._spec, self._keys, store, self._runtime, self._journal, user, os.geteuid(), self._arrived)
         try:
             return self._answered(recovery.newest)
@@ -227,7 +232,11 @@ class Starter:
         finally:
             os.close(lock)  # the worker has it
         log.info("attempt %d is started: %s", job.attempt, job.command[0])
-        self._reap(job, running)
+        try:
+            self._reap(job, running)
+        except ResumeLost:
+            self.launched = False
+            raise
 
     def _reap(self, job: Train, running: Running | None) -> None:
         """Until the agent ends, or the worker: what kept it from starting anything at all is told."""

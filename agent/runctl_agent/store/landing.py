@@ -83,6 +83,14 @@ class Landing:
         finally:
             os.close(fd)
 
+    def signature(self, manifest: Manifest) -> str:
+        """`records.signature` of its files as they stand here; empty: not all of them do."""
+        above = "" if manifest.kind in IN_PLACE else f"{manifest.checkpoint}/"
+        try:
+            return signature(_entry(file.path, self._fd, above) for file in manifest.files)
+        except OSError:
+            return ""
+
     def _mode(self, path: str) -> int | None:
         try:
             return os.stat(path, dir_fd=self._fd, follow_symlinks=False).st_mode
@@ -174,8 +182,8 @@ class Landing:
         return _occupied(os.path.join(self.destination, other))
 
 
-def _entry(path: str, tree: int) -> FileEntry:
-    at = os.stat(path, dir_fd=tree, follow_symlinks=False)
+def _entry(path: str, tree: int, above: str = "") -> FileEntry:
+    at = os.stat(above + path, dir_fd=tree, follow_symlinks=False)
     return FileEntry(path, FileId(at.st_dev, at.st_ino, at.st_size, at.st_mtime_ns))
 
 

@@ -41,12 +41,16 @@ class PassedBy(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """`path` is the checkpoint's own file or directory, for `final` the destination; `bytes` is what was fetched."""
+    """`path` is the checkpoint's own file or directory, for `final` the destination; `bytes` is what was fetched.
+
+    `signature` is `records.signature` of its files when their content was verified.
+    """
 
     path: str
     manifest: Manifest
     passed_by: tuple[PassedBy, ...]
     bytes: int
+    signature: str
 
 
 Arriving = Callable[[str, Manifest, str], None]
@@ -127,9 +131,9 @@ class Restorer:
         for one in wanted:
             outcome = self._take(one, landing)
             if not isinstance(outcome, str):
-                manifest, fetched = outcome
+                manifest, fetched, seen = outcome
                 unread = self._unread_after(manifest)
-                return Restored(landing.place(manifest), manifest, (*unread, *passed), fetched)
+                return Restored(landing.place(manifest), manifest, (*unread, *passed), fetched, seen)
             passed.append(PassedBy(one.manifest.checkpoint, outcome))
         raise NotFoundError(
             f"no checkpoint under {self._keys.base} verifies",
@@ -143,17 +147,18 @@ class Restorer:
             if isinstance(place, Malformed) or place[:2] > (manifest.epoch, manifest.seq):
                 yield PassedBy(key, f"its manifest can't be read: {reason}")
 
-    def _take(self, one: Ranked, landing: Landing) -> tuple[Manifest, int] | str:
-        """What it is, and the bytes fetched; or why it can't be had."""
+    def _take(self, one: Ranked, landing: Landing) -> tuple[Manifest, int, str] | str:
+        """What it is, the bytes fetched, and the signature; or why it can't be had."""
         if one.manifest.unknown:
             return one.manifest.unknown
         manifest = self._catalog.whole(one)
         if isinstance(manifest, str):
             return manifest
+        seen = landing.signature(manifest)  # before the content is read: a change meanwhile shows
         present = landing.present(manifest)
         landing.sweep(keep=None if present in (Present.SAME, Present.OTHER) else manifest)
         if present is Present.SAME:
-            return manifest, 0
+            return manifest, 0, seen
         if reason := self._catalog.missing(one.manifest):
             return reason
         if present is Present.OTHER:
@@ -162,14 +167,21 @@ class Restorer:
             codec.require()  # what can be mended is no reason to restore an older one
         return self._bring(one.key, manifest, landing)
 
-    def _bring(self, key: str, manifest: Manifest, landing: Landing) -> tuple[Manifest, int] | str:
+    def _bring(self, key: str, manifest: Manifest, landing: Landing) -> tuple[Manifest, int, str] | str:
+        seen = ""
+
+        def settled(signature: str) -> None:
+            nonlocal seen
+            seen = signature
+            self._arriving(key, manifest, signature)
+
         try:
             with landing.tree(manifest, self._runtime.nonce()) as tree:
                 fetched = self._fetcher.fetch(manifest.files, tree)
-                landing.settle(manifest, tree, lambda signature: self._arriving(key, manifest, signature))
+                landing.settle(manifest, tree, settled)
         except (BadChecksum, NotFoundError) as error:
             return str(error)
-        return manifest, fetched
+        return manifest, fetched, seen
 
 
 def _nothing_because(incomplete: int, malformed: int) -> str:

@@ -24,6 +24,7 @@ from .acting import acting_as, credentials
 from .cgroup import oom_kills
 from .marker_file import look_at, set_aside, write
 from .record import ExitRecord, decode_process, encode_process, encode_record, exit_path, lock_path, started_path
+from .resume import NOTHING, Resume
 from .tenancy import Tenancy, taken
 from .trainer import LinuxProcesses
 
@@ -48,7 +49,7 @@ class Places:
 
 @dataclass(frozen=True, slots=True)
 class As:
-    """What the command does not share with `exec` itself: its user, working directory, environment and output.
+    """What the command does not share with `exec` itself: its user, working directory, environment, output, and what it resumes.
 
     `output` is a file descriptor. Of another user only root can make it.
     """
@@ -57,6 +58,7 @@ class As:
     workdir: str
     env: Mapping[str, str]
     output: int
+    resume: Resume = NOTHING  # checked last of all
 
 
 def run_exec(
@@ -80,8 +82,8 @@ def run_exec(
     `runtime_dir` is the machine's, where other runs are seen (tenancy.py); empty: none is looked for.
 
     Raises UsageError, WrongStateError (one of this run is alive, or another has the machine, or a marker's directory can't be
-    used) or NotFoundError (that directory is missing), all before anything is started. Once it is started nothing is raised:
-    what can't be written is logged.
+    used), ResumeLost or NotFoundError (that directory is missing), all before anything is started. Once it is started nothing
+    is raised: what can't be written is logged.
     """
     if not command or not command[0]:
         raise UsageError("there is no command to run", "nothing follows `--`", "runctl-agent exec -- python train.py")
@@ -94,6 +96,8 @@ def run_exec(
         with alone(runtime_dir, state_dir, run, processes, runtime) as tenure:
             with acting_as(places.owner):
                 set_markers_aside(places)
+                if apart is not None:
+                    apart.resume.check()
             began = runtime.now()
             record = ExitRecord(run, attempt, ProcessId(0, 0, processes.boot_id), NOT_FOUND, None, None, began, began, 0)
             killed_before = oom_kills()

@@ -96,6 +96,7 @@ def _create(here: _Here) -> None:
     _clear(here)
     with acting_as(job.user):
         set_markers_aside(here.places)
+        job.resume.check()
         mounts = needed(path for mount in job.mounts for path in (mount, os.path.realpath(mount)) if os.path.exists(path))
     env = inner_env(job)
     env_file = os.memfd_create("env")

@@ -18,6 +18,7 @@ from runctl_agent.account import Account
 from runctl_agent.contract.spec import Spec
 
 from .needs import Needs
+from .resume import NOTHING, Resume
 
 LARGEST = 4 * 1024 * 1024
 """Bytes of an outcome: an environment, which execve(2) bounds by less."""
@@ -51,7 +52,10 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class Train:
-    """Run `command` under `exec`, with pid file and exit record; goes on without the agent. `runtime_dir` as there."""
+    """Run `command` under `exec`, with pid file and exit record; goes on without the agent.
+
+    `runtime_dir` as there; `resume` is checked.
+    """
 
     user: Account
     workdir: str
@@ -65,6 +69,7 @@ class Train:
     exit_code_file: str
     complete_file: str
     runtime_dir: str = ""
+    resume: Resume = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +93,16 @@ Job = Unpack | Setup | Train | Inside
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """`error` says in one sentence why it failed; empty: it did not. `tail` are the last lines of what it printed."""
+    """`error` says in one sentence why it failed; empty: it did not. `tail` are the last lines of what it printed.
+
+    `lost`: nothing was started, as what it would have resumed from is not what was restored.
+    """
 
     error: str = ""
     tail: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     needs: Needs | None = None
+    lost: bool = False
 
 
 class Running(Protocol):
@@ -177,6 +186,8 @@ def decode_job(line: bytes) -> Job:
     plain = json.loads(line)
     kind: Callable[..., Job] = {"Unpack": Unpack, "Setup": Setup, "Train": Train, "Inside": Inside}[plain.pop("job")]
     plain["user"] = Account(**plain["user"])
+    if "resume" in plain:
+        plain["resume"] = Resume(**{**plain["resume"], "files": tuple(plain["resume"]["files"])})
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()})
 
 
@@ -187,17 +198,17 @@ def encode_done(done: Done) -> bytes:
 def decode_done(body: bytes) -> Done:
     plain = json.loads(body)
     needs = plain["needs"] and Needs(**{name: tuple(value) for name, value in plain["needs"].items()})
-    return Done(plain["error"], tuple(plain["tail"]), plain["env"], needs)
+    return Done(plain["error"], tuple(plain["tail"]), plain["env"], needs, plain["lost"])
 
 
 def login_env(user: Account, own: Mapping[str, str], *, euid: int | None = None) -> dict[str, str]:
     """What a login shell of `user` starts with: the agent's environment where it is the agent's own user, else next to nothing.
 
-    What is for the agent alone, from its service manager and of its own, goes nowhere.
+    What is for the agent alone, from its service manager and of its own, goes nowhere; nor do the credentials it was given.
     """
     kept = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
     if user.uid == (os.geteuid() if euid is None else euid):
-        kept |= {name: value for name, value in own.items() if not name.startswith(AGENTS_OWN)}
+        kept |= {name: value for name, value in own.items() if not name.startswith((*AGENTS_OWN, *SECRET))}
     else:
         kept |= {name: own[name] for name in ("LANG", "TZ") if name in own}
     return kept | {"HOME": user.home, "USER": user.name, "LOGNAME": user.name, "SHELL": user.shell}
@@ -240,6 +251,27 @@ MANAGERS = (
 """What systemd tells a service of itself (systemd.exec(5))."""
 
 AGENTS_OWN = ("RUNCTL_", *MANAGERS)
+
+
+SECRET = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_SECURITY_TOKEN",
+    "AWS_CREDENTIAL_EXPIRATION",
+    "AWS_CONTAINER_",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_ROLE_",
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_CONFIG_FILE",
+    "CREDENTIALS_DIRECTORY",
+    "LISTEN_",
+)
+"""Credentials, and where they lie ("Environment variables", AWS SDKs and Tools Reference Guide; systemd.exec(5),
+sd_listen_fds(3)).
+A trainer prints its environment, or sends it to where its metrics go; what it needs of S3 stands in `training.env`."""
 
 
 def _number(fd: int | None) -> str:

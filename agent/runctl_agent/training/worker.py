@@ -26,6 +26,7 @@ from .handover import take_over
 from .inside import run_inside
 from .job import Done, Inside, Setup, Train, Unpack, decode_job, encode_done, tail_of
 from .needs import needs
+from .resume import ResumeLost
 from .steps import steps
 from .surveyed import surveyed
 
@@ -54,7 +55,7 @@ def main() -> None:
             case Train():
                 done = train(job, lock)
     except RunctlError as error:
-        done = Done(error.full)
+        done = Done(error.full, lost=isinstance(error, ResumeLost))
     except OSError as error:
         done = Done(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
     os.pwrite(outcome, encode_done(done), 0)
@@ -118,7 +119,7 @@ def train(job: Train, lock: int) -> Done:
         state_dir=job.state_dir,
         run=job.run,
         attempt=job.attempt,
-        apart=As(job.user, job.workdir, job.env, log),
+        apart=As(job.user, job.workdir, job.env, log, job.resume),
         lock=lock if lock >= 0 else None,
         runtime_dir=job.runtime_dir,
     )
