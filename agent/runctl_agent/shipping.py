@@ -196,6 +196,9 @@ class Shipping:
     def run(self, store: ObjectStore, keys: Keys, situation: Callable[[], Shipment]) -> None:
         while not self.stopping.wait(AT_ONCE):
             self.turn(store, keys, situation())
+        self.close()
+
+    def close(self) -> None:
         for one in self._logs:
             one.tail.close()
 

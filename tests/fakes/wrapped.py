@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import select
+import selectors
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -77,5 +77,7 @@ class Wrapped:
 def line(stream: IO[str] | None) -> str:
     """The next line, within a minute."""
     assert stream is not None
-    assert select.select([stream], [], [], 60)[0]
+    with selectors.PollSelector() as ready:  # select(2) knows no descriptor beyond 1023
+        ready.register(stream, selectors.EVENT_READ)
+        assert ready.select(60)
     return stream.readline().strip()

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.simulation import seeded
+
 MEMORY = "/dev/shm"
 
 
@@ -20,3 +22,11 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(dir=MEMORY, prefix="runctl-simulation-") as folder:
         yield Path(folder)
+
+
+@pytest.fixture(autouse=True)
+def ended() -> Iterator[None]:
+    """What a test simulated is let go of when it ends: it has the machines' memory, journals and descriptors."""
+    yield
+    while seeded.OPEN:
+        seeded.OPEN.pop().end()

@@ -92,6 +92,8 @@ class Machine:
         self.processes = FakeProcesses()
         self.disk = Disk(self.root, scheduler.runtime(f"trainer-{number}"), self._hint, history, number)
         self.lives: list[Life] = []
+        self._open: Journal | None = None
+        scheduler.at_end(self._close)
         self.alive: list[tuple[float, float]] = []
         self.trained = False
         self.lost = False
@@ -130,6 +132,7 @@ class Machine:
         runtime = self.scheduler.runtime(group)
         path = str(self.state_dir / "journal.db")
         journal = Journal(path, owner=group, alive=lambda owner: owner == group, lock=runtime.lock())
+        self._open = journal
         locks = KillableLocks(str(self.folder / "locks"), BOOT)
         stager = Stager(str(self.state_dir), keep_free=0.0, roots=[str(self.root)])
         around = Around(self, runtime)
@@ -153,7 +156,12 @@ class Machine:
         self.note_alive()
         self.scheduler.kill(self.life.group)
         self.life.locks.die()
-        self.life.journal.close()
+        self._close()
+
+    def _close(self) -> None:
+        if self._open is not None:
+            self._open.close()
+            self._open = None
 
     def lose(self) -> None:
         """Without notice, disk and all."""

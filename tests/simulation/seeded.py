@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import TracebackType
 
-from greenlet import getcurrent, greenlet
+from greenlet import GreenletExit, getcurrent, greenlet
 
 EPOCH = 1_800_000_000.0
 
@@ -80,6 +80,13 @@ class SimTask:
         return self.done
 
 
+OPEN: list[Scheduler] = []
+"""Suspended greenlets are never collected: their frames hold the scheduler, and it holds them."""
+
+UNWINDING = 20
+"""Times that a task may wait in its `finally` blocks."""
+
+
 class Scheduler:
     """Runs tasks one switch at a time, in an order that only the seed decides. `on_step` is called after every switch."""
 
@@ -91,6 +98,8 @@ class Scheduler:
         self._tasks: list[SimTask] = []
         self._graves: list[SimTask] = []
         self._hub = getcurrent()
+        self._at_end: list[Callable[[], None]] = []
+        OPEN.append(self)
 
     def spawn(self, group: str, name: str, work: Callable[[], None]) -> SimTask:
         task = SimTask(self, group, name, work)
@@ -105,6 +114,21 @@ class Scheduler:
         """End a group between two switches. Its greenlets are kept: collecting them would run their `finally` blocks."""
         self._graves.extend(t for t in self._tasks if t.group == group)
         self._tasks = [t for t in self._tasks if t.group != group]
+
+    def at_end(self, close: Callable[[], None]) -> None:
+        self._at_end.append(close)
+
+    def end(self) -> None:
+        """Let go of all that the tasks still hold, once nobody looks at their world any more."""
+        held = [task.greenlet for task in (*self._graves, *self._tasks)]
+        self._graves, self._tasks = [], []
+        for one in held:
+            for _ in range(UNWINDING):
+                if not one:
+                    break
+                one.throw(GreenletExit)
+        for close in self._at_end:
+            close()
 
     def tasks(self, group: str) -> list[SimTask]:
         return [t for t in self._tasks if t.group == group]

@@ -78,6 +78,10 @@ class World:
                 self.look()
             except Killed:
                 pass
+        self.restart()
+
+    def restart(self) -> None:
+        self.ours.close()
         self.ours = self._agent()
 
     def there(self) -> bytes:
@@ -105,7 +109,7 @@ class World:
             self.until_whole()
             self.log.write_bytes(b"")
         elif act == "restart":
-            self.ours = self._agent()
+            self.restart()
         elif act == "epoch":
             self.store.land_late()  # what lands under an epoch after its end is there twice: nobody can know
             self.epoch += 1
@@ -131,6 +135,7 @@ def world(size: int) -> Iterator[World]:
         try:
             yield one
         finally:
+            one.ours.close()
             one.journal.close()
 
 
