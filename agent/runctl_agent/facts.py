@@ -39,6 +39,7 @@ def facts_of(
         troubles.append(str(untold))
     if sender is not None and sender.pruning is not None and sender.pruning.problem:
         troubles.append(sender.pruning.problem)
+    drops = sender.drops if sender is not None else 0
     busy = sender is not None and sender.busy  # asked first: what it drops is the gatherer's before it says so
     return Facts(
         verdict=attendant.verdict,
@@ -56,6 +57,7 @@ def facts_of(
         problems=(*troubles, *watching, *shipping, *attendant.problems, *map(str, publisher.problems()), *conductor.unmet),
         at_risk=at_risk,
         measured=measured,
+        steady=lambda: sender is None or sender.drops == drops,
     )
 
 

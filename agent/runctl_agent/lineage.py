@@ -20,6 +20,24 @@ def trainer_text(process: ProcessId) -> str:
     return f"{process.pid}/{process.ticks}/{process.boot_id}"
 
 
+def backlog_rank(epoch: int, named: int, before: int | None) -> int:
+    """The rank epoch of what was on disk as `epoch` was taken. Pure.
+
+    `named`: the rank epoch of what `latest` names, 0 if nothing; `before`: the epoch that the disk's journal held; None: it is
+    new, or lost. What lies on a disk was written beside the epoch that it held, as what is in its journal was: less would put
+    it before what is older on the same disk, more before what others have committed since.
+
+    >>> backlog_rank(5, 3, 2), backlog_rank(5, 1, 2), backlog_rank(5, 3, None)
+    (2, 2, 3)
+
+    Where `epoch.json` and all that bore an epoch were deleted, no rank of the time before is believed:
+
+    >>> backlog_rank(1, 0, 7)
+    0
+    """
+    return named if before is None else min(before, epoch - 1)
+
+
 class Lineage:
     """Keeps the journal's epoch current. Only the sender calls it."""
 
@@ -67,26 +85,24 @@ class Lineage:
         if process is None:
             return False
         now, before = trainer_text(process), self._journal.get("epoch_trainer")
-        if before is None:
+        if not before:
             self._journal.put("epoch_trainer", now)
-        return before is not None and before != now
+        return bool(before) and before != now
 
     def _take(self) -> HeldEpoch:
         # The order matters: sealed before the journal knows, so that a kill in between only burns an epoch.
         epoch = self._committer.take_epoch(self._boot_id, cut_short=self._cut_short)
         latest = self._committer.seal(epoch.epoch)
-        behind = latest.rank.epoch if latest.rank is not None else 0
+        named = latest.rank.epoch if latest.rank is not None else 0
         before = self._journal.epoch()
-        if before is not None:
-            # What lies on this disk is no younger than the epoch that it was written beside, whoever has committed since.
-            behind = min(behind, before.epoch)
+        behind = backlog_rank(epoch.epoch, named, None if before is None else before.epoch)
         held = HeldEpoch(epoch.epoch, epoch.nonce, behind, self._runtime.now())
         self._journal.put("attempts_without_progress", str(epoch.attempts_without_progress))
         self._journal.put("instance", self._instance)
         self._journal.put("boot_id", self._boot_id)
         process = self._trainer()
-        if process is not None:
-            self._journal.put("epoch_trainer", trainer_text(process))
+        # Nobody yet: whoever is started from now on is who this epoch was taken for.
+        self._journal.put("epoch_trainer", trainer_text(process) if process is not None else "")
         self._journal.take_epoch(held, self._backlog())
         log.info("epoch %d taken; the backlog ranks in epoch %d", held.epoch, behind)
         return held

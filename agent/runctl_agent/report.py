@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import deque
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
 from . import __version__
@@ -52,6 +53,7 @@ class Facts:
     retry_at: float | None = None  # wall-clock seconds
     at_risk: str = ""
     measured: Measured = NOTHING
+    steady: Callable[[], bool] = lambda: True  # nothing has gone back from the journal to the disk since `quiet` was asked
 
 
 class Report:
@@ -123,7 +125,7 @@ class Report:
         now = self._runtime.now()
         pending = self._journal.behind()
         totals = self._journal.totals()
-        durable = facts.quiet and not pending.checkpoints
+        durable = facts.quiet and not pending.checkpoints and facts.steady()
         if self._attached:
             self._conducted(facts.conduct, now, ended=facts.verdict.ended)
             self._follow(facts, now, durable)
@@ -170,7 +172,7 @@ class Report:
             committed_at=int(newest.at) if newest is not None else None,
             commits=totals.commits,
             # What a training left may still be settling: it counts, for "terminal and nothing pending" is taken for durable.
-            pending_checkpoints=pending.checkpoints or int(facts.verdict.ended and not facts.quiet),
+            pending_checkpoints=pending.checkpoints or int(facts.verdict.ended and not durable),
             pending_bytes=pending.bytes,
             pending_since=int(min(max(pending.oldest_at, 0.0), now)) if pending.oldest_at is not None else None,
             rate=rate,

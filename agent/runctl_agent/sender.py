@@ -83,6 +83,7 @@ class Sender:
         self.busy = False  # between taking a row and telling what became of it
         self.epoch = 0
         self.commits = 0  # in this life
+        self.drops = 0  # of rows whose content is to be read again; counted before the journal forgets the row
         self.fenced = ""
         self.refused = ""
         self.last_error = ""
@@ -201,6 +202,7 @@ class Sender:
 
     def _drop(self, row: Row, error: SourceChanged) -> None:
         log.info("dropped, the new content goes instead: %s", error)
+        self.drops += 1
         self._journal.drop(row.id, str(error))
         self._dropped(row)
         self._stager.release(row.staged)

@@ -1,10 +1,12 @@
 """The model of epoch, seal and rank: DESIGN section 5, `store/epoch.py`, `store/seal.py` and `store/commit.py`.
 
-A is committed and `latest` at first, in epoch 1. Three agents commit one checkpoint each, by the steps of `Rules.steps`:
+A is committed and `latest` at first, in epoch 1. Up to three agents commit one checkpoint each, by the steps of `Rules.steps`:
 
     Z   holds epoch 1 and does not know of any later one; commits z, of step 20
     N   a new instance, which goes on from A; commits n, of step 15
     M   a disk of epoch 1 that comes back with its journal; commits m, of step 25, which lay there before it takes its epoch
+    R   holds epoch 2, which committed nothing yet, and commits r, of step 15, which is in its journal
+    S   the same disk after a new boot, or beside a new training; commits s, of step 20, which was written after r and is not
 
 Each step is one request. A write may be late: its agent sees an error and begins again, and the write lands at any time, or
 never. An agent may crash, and begins again; once it has sealed its journal knows its epoch.
@@ -16,9 +18,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from runctl_agent.lineage import backlog_rank
+
 from .explore import Explored, explore
 
-STEP = {"A": 10, "z": 20, "n": 15, "m": 25, "c": 20}
+STEP = {"A": 10, "z": 20, "n": 15, "m": 25, "c": 20, "r": 15, "s": 20}
 STEPS = ("read epoch", "take", "read latest", "list", "seal", "commit", "look", "point")
 SEALED = "commit"
 
@@ -36,8 +40,10 @@ class Rules:
     asks_fence: bool = True
     asks_rank: bool = True
     ranks_epoch: bool = True  # the rank begins with the rank epoch
-    ranks_backlog: bool = True  # in the rank epoch of what `latest` named, not in its agent's own
-    caps_backlog: bool = True  # at the epoch that its disk's journal held before
+    ranks_backlog: bool = True  # below its agent's own epoch
+    own_backlog: bool = True  # in the epoch that its disk's journal held before, not in that of what `latest` named
+    caps_backlog: bool = True  # else, at the epoch that its disk's journal held before
+    keeps_backlog: bool = True  # its rank, over a crash between the taking of the epoch and its journaling
     checks_instance: bool = True  # of a journal that a disk brings along
     agents: str = "ZNM"
     late: int = 1
@@ -105,17 +111,19 @@ def explored(rules: Rules) -> Explored[World]:
 
 
 def start(rules: Rules) -> World:
-    """C, where it is among the agents, is Z's disk in another instance."""
+    """C, where it is among the agents, is Z's disk in another instance; where R is, epoch 2 was taken and sealed."""
+    first = 2 if "R" in rules.agents else 1
 
     def agent(name: str) -> Agent:
-        knows = name == "Z" or (name == "C" and not rules.checks_instance)
+        knows = name in "ZR" or (name == "C" and not rules.checks_instance)
         if knows:
-            mine = Ranked(1 if rules.ranks_epoch else 0, STEP[name.lower()], 1, name.lower())
-            return Agent(name, _first_of_commit(rules), 1, before=1, mine=mine)
-        return Agent(name, rules.steps[0], before=0 if name == "N" else 1)
+            mine = Ranked(first if rules.ranks_epoch else 0, STEP[name.lower()], first, name.lower())
+            return Agent(name, _first_of_commit(rules), first, before=first, mine=mine)
+        return Agent(name, rules.steps[0], before=0 if name == "N" else first)
 
     agents = tuple(map(agent, rules.agents))
-    return World(Holder(1, "Z", 0), Latest(FIRST, 1), frozenset({FIRST}), agents, may_be_late=rules.late, may_crash=rules.crashes)
+    holder, latest = Holder(first, "ZR"[first - 1], 0), Latest(FIRST, first)
+    return World(holder, latest, frozenset({FIRST}), agents, first, may_be_late=rules.late, may_crash=rules.crashes)
 
 
 # --- what must not be ---
@@ -133,6 +141,8 @@ def wrong(rules: Rules) -> Callable[[World], str]:
         newest = max(world.manifests)
         if newest.name != "n" and any(one.name == "n" for one in world.manifests):
             return f"a restore takes {newest.name}, although n went on from what was newest when its agent took the run"
+        if newest.name == "r" and any(one.name == "s" for one in world.manifests):
+            return "a restore takes r, although s was written after it on the same disk"
         return ""
 
     return judge
@@ -158,6 +168,9 @@ def steps(rules: Rules) -> Callable[[World], Iterator[tuple[str, World]]]:
 
 def _restarted(rules: Rules, world: World, agent: Agent) -> Agent:
     """What the journal knows is believed while `epoch.json` still bears it. Its checkpoint stays what it was."""
+    if agent.name in "MS" and agent.at == SEALED and not rules.keeps_backlog:
+        agent = agent._replace(before=agent.epoch, mine=None)  # it was not in the journal yet
+        return Agent(agent.name, rules.steps[0], 0, agent.attempt + 1, agent.before)
     if agent.mine is not None and (world.holder.epoch, world.holder.agent) == (agent.epoch, agent.name):
         return _again(rules, agent)
     return Agent(agent.name, rules.steps[0], 0, agent.attempt + 1, agent.epoch if agent.mine else agent.before, agent.mine)
@@ -248,7 +261,8 @@ def _ranked(rules: Rules, agent: Agent, best: Ranked) -> Ranked:
     name = agent.name.lower()
     epoch = agent.epoch
     if agent.before and rules.ranks_backlog:
-        epoch = min(best.epoch, agent.before) if rules.caps_backlog else best.epoch
+        named = min(best.epoch, agent.before) if rules.caps_backlog else best.epoch
+        epoch = backlog_rank(agent.epoch, best.epoch, agent.before) if rules.own_backlog else named
     return Ranked(epoch if rules.ranks_epoch else 0, STEP[name], agent.epoch, name)
 
 

@@ -17,6 +17,8 @@ SAFE = {
     "all three; a write is late": Rules(crashes=0),
     "all three; somebody crashes": Rules(late=0),
     "a copy of the zombie's disk": Rules(agents="ZC"),
+    "a disk goes on from an epoch that committed nothing, beside a new instance; a write is late": Rules(agents="RSN", crashes=0),
+    "a disk goes on from an epoch that committed nothing, beside a new instance; somebody crashes": Rules(agents="RSN", late=0),
 }
 
 LISTS_FIRST = ("read epoch", "take", "list", "read latest", "seal", "commit", "look", "point")
@@ -37,8 +39,12 @@ SIMPLER = {
     "the rank is the step": Rules(ranks_epoch=False, agents="ZN", late=0, crashes=0),
     "what lay on the disk ranks in the new epoch": Rules(ranks_backlog=False, agents="NM", late=0, crashes=0),
     "what lay on the disk ranks with what latest names, whoever that is of": Rules(
-        caps_backlog=False, agents="NM", late=0, crashes=0
+        own_backlog=False, caps_backlog=False, agents="NM", late=0, crashes=0
     ),
+    "what lay on the disk ranks with what latest names, and in the epoch that it held at most": Rules(
+        own_backlog=False, agents="RS", late=0, crashes=0
+    ),
+    "what lay on the disk is ranked again by the agent after a crash": Rules(keeps_backlog=False, agents="NM", late=0),
 }
 
 

@@ -161,6 +161,13 @@ class TestEpoch:
         assert add(opened(), on_disk).rank_epoch == 4
         assert add(journal, finished("old", inode=2)).rank_epoch == 7
 
+    def test_what_was_backlog_before_keeps_its_rank_in_the_next_epoch(self, opened: Open) -> None:
+        on_disk, newer = finished("old"), finished("newer")
+        opened().take_epoch(EPOCH, [("/w", "old", on_disk.signature)])
+        both = [("/w", "old", on_disk.signature), ("/w", "newer", newer.signature)]
+        opened().take_epoch(HeldEpoch(9, "b" * 32, 7, 60.0), both)
+        assert [add(opened(), one).rank_epoch for one in (on_disk, newer)] == [4, 7]
+
     def test_a_new_epoch_has_a_new_backlog_and_counts_from_one(self, journal: Journal) -> None:
         old = finished("old")
         add(journal, finished("sent"))

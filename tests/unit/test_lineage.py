@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from runctl_agent.lineage import Lineage
+from runctl_agent.records import ProcessId
 from runctl_agent.store.commit import Committer
 from runctl_agent.store.journal import Journal
 from tests.fakes.manifests import KEYS, RUN, OwnNonces, manifest_of, put_data
@@ -22,14 +23,32 @@ class Machine:
         self.instance = instance
         self.journal = Journal(str(path), owner="me", alive=lambda owner: owner == "me")
         self.boots = 0
+        self.trainer: ProcessId | None = None
 
     def boot(self) -> int:
         """The epoch that it writes under."""
         self.boots += 1
+        self.trainer = None
+        self.start_agent()
+        return self.ensure()
+
+    def start_agent(self) -> None:
         committer = Committer(self.store, KEYS, OwnNonces(), RUN, self.instance)
-        boot = f"boot-{self.boots}"
-        lineage = Lineage(OwnNonces(), self.journal, committer, self.instance, boot, backlog=list, trainer=lambda: None)
-        return lineage.ensure()
+        self.lineage = Lineage(
+            OwnNonces(),
+            self.journal,
+            committer,
+            self.instance,
+            f"boot-{self.boots}",
+            backlog=list,
+            trainer=lambda: self.trainer,
+        )
+
+    def ensure(self) -> int:
+        return self.lineage.ensure()
+
+    def trains(self, pid: int) -> None:
+        self.trainer = ProcessId(pid, 1, f"boot-{self.boots}")
 
     def commits(self, step: int, epoch: int) -> None:
         manifest = manifest_of(f"checkpoint-{step}", step, epoch=epoch, seq=step)
@@ -79,3 +98,39 @@ def test_an_old_disk_come_back_ranks_in_the_epoch_that_it_had(machines: tuple[Ma
     one.commits(10, one.boot())
     two.commits(15, two.boot())
     assert (one.boot(), one.behind) == (3, 1)
+
+
+def test_a_disk_whose_epoch_committed_nothing_ranks_in_it(machines: tuple[Machine, Machine]) -> None:
+    """As what is in its journal does, which may be older."""
+    one, _ = machines
+    one.commits(10, one.boot())
+    assert one.boot() == 2
+    assert (one.boot(), one.behind) == (3, 2)
+
+
+def test_where_the_whole_run_was_deleted_the_disk_has_no_rank_above_what_comes(machines: tuple[Machine, Machine]) -> None:
+    one, _ = machines
+    for epoch in (1, 2, 3):
+        one.commits(10 * epoch, one.boot())
+    one.store.objects.clear()
+    assert (one.boot(), one.behind) == (1, 0)
+
+
+def test_an_epoch_taken_before_the_training_began_is_that_training_s(machines: tuple[Machine, Machine]) -> None:
+    one, _ = machines
+    for epoch, pid in ((1, 100), (2, 200)):
+        assert one.boot() == epoch
+        one.trains(pid)
+        assert one.ensure() == epoch, "it was taken for whoever is started"
+        one.start_agent()
+        assert one.ensure() == epoch
+
+
+def test_another_training_in_the_same_boot_has_an_epoch_of_its_own(machines: tuple[Machine, Machine]) -> None:
+    one, _ = machines
+    one.boot()
+    one.trains(100)
+    one.commits(10, one.ensure())
+    one.trains(101)
+    assert (one.ensure(), one.behind) == (2, 1)
+    assert one.ensure() == 2

@@ -95,6 +95,16 @@ def test_a_stop_is_saving_until_nothing_runs_and_all_is_durable(journal: Journal
     assert tell(made, KILLED).phase is Phase.STOPPED
 
 
+def test_what_is_dropped_while_the_state_is_put_together_is_no_end(journal: Journal) -> None:
+    """Its content goes back to the disk to be read: for a moment it is in nobody's books."""
+    made = report(journal)
+    tell(made, RUNNING, stage=Phase.RESTORING)
+    well = Verdict(Outcome.FINISHED, 0, "the training ended with exit code 0")
+    dropped = made.tell(replace(FACTS, verdict=well, steady=lambda: False))
+    assert (dropped.phase, dropped.pending_checkpoints) == (Phase.FINISHING, 1)
+    assert tell(made, well).phase is Phase.FINISHED
+
+
 # --- progress ---
 
 

@@ -116,6 +116,7 @@ def test_a_root_that_comes_later(tmp_path: Path) -> None:
     assert watched.wholes_at(0, 100) == []
     assert "does not exist" in watched.root.problems()[0]
     (tmp_path / "later").mkdir()
+    assert watched.root.problems() == [], "also before anybody looked after it"
     assert watched.wholes_at(100, 102) == [100]
     assert watched.root.problems() == []
 

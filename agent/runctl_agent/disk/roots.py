@@ -67,10 +67,13 @@ class Root:
         self._due = 0.0
         self._retry = 0.0
         self._problem = ""
+        self._absent = False
         self._unheard = ""
 
     def problems(self) -> list[str]:
-        return [problem for problem in (self._problem, self._unheard) if problem]
+        """From any task. A root that has come since the last check is no problem any more: the next one watches it."""
+        come = self._absent and os.path.exists(self._root)
+        return [problem for problem in ("" if come else self._problem, self._unheard) if problem]
 
     def told(self, path: str, what: Hinted) -> None:
         """An event at an absolute path. Never raises: an exception would end the thread that delivers events."""
@@ -109,8 +112,9 @@ class Root:
         try:
             status = os.stat(self._root)
         except OSError as error:
-            self._problem = _not_there(self._root, error)
+            self._problem, self._absent = _not_there(self._root, error), isinstance(error, FileNotFoundError)
             return None
+        self._absent = False
         return status.st_dev, status.st_ino
 
     def _vanished(self) -> None:

@@ -73,7 +73,7 @@ class Journal(Progress):
     def take_epoch(self, held: HeldEpoch, backlog: Iterable[tuple[str, str, str]]) -> None:
         """Write under `held` from now on. `backlog`: (root, name, signature) of what is on disk and not journaled yet.
 
-        Rows that have no epoch get this one, the backlog's rank epoch, and their seq in the order of staging.
+        Rows without one get it, the backlog's rank epoch, and their seq in the order of staging. Backlog keeps the rank it had.
         """
         recorded = [(os.fsencode(root), os.fsencode(name), signature) for root, name, signature in backlog]
         with self._database.write() as connection:
@@ -82,11 +82,13 @@ class Journal(Progress):
                 "INSERT OR REPLACE INTO held VALUES (1, ?, ?, ?, ?, ?, ?)",
                 (held.epoch, held.nonce, held.rank_epoch_of_backlog, held.taken_at, *(before or (1, 0))),
             )
+            known = {tuple(one): rank for *one, rank in connection.execute("SELECT * FROM backlog")}
+            ranked = [(*one, known.get(one, held.rank_epoch_of_backlog)) for one in recorded]
             connection.execute("DELETE FROM backlog")
-            connection.executemany("INSERT OR IGNORE INTO backlog VALUES (?, ?, ?)", recorded)
-            waiting = connection.execute("SELECT id FROM rows WHERE state = 'staged' AND epoch IS NULL ORDER BY id").fetchall()
-            for (row_id,) in waiting:
-                _enter(connection, row_id, backlog=True)
+            connection.executemany("INSERT OR IGNORE INTO backlog VALUES (?, ?, ?, ?)", ranked)
+            rows = connection.execute("SELECT id FROM rows WHERE state = 'staged' AND epoch IS NULL ORDER BY id").fetchall()
+            for (row_id,) in rows:
+                _enter(connection, row_id, held.rank_epoch_of_backlog)
 
     # --- rows ---
 
@@ -115,8 +117,8 @@ class Journal(Progress):
                 return None
             snapshot = (added.lastrowid, os.fsencode(staged.directory), encode_staged(staged))
             connection.execute("INSERT INTO snapshots VALUES (?, ?, ?)", snapshot)
-            known = connection.execute("SELECT 1 FROM backlog WHERE root = ? AND name = ? AND signature = ?", identity).fetchone()
-            _enter(connection, added.lastrowid, backlog=known is not None)
+            found = connection.execute("SELECT rank_epoch FROM backlog WHERE (root, name, signature) = (?, ?, ?)", identity)
+            _enter(connection, added.lastrowid, *(found.fetchone() or ()))
             return row_of(connection.execute("SELECT * FROM staged WHERE id = ?", (added.lastrowid,)).fetchone())
 
     def claim(self, now: float, first: Sequence[int] = ()) -> Row | None:
@@ -266,17 +268,12 @@ class Journal(Progress):
         return json.dumps(["", *dead]), json.dumps(["", self._owner, *dead])
 
 
-def _enter(connection: sqlite3.Connection, row_id: int, *, backlog: bool) -> None:
-    """Give a row the epoch held and the next seq; nothing while no epoch is held."""
-    held = connection.execute("SELECT epoch, next_seq, backlog_rank FROM held").fetchone()
-    if held is None:
-        return
-    epoch, seq, backlog_rank = held
-    connection.execute("UPDATE held SET next_seq = next_seq + 1")
-    connection.execute(
-        "UPDATE rows SET epoch = ?, seq = ?, rank_epoch = ? WHERE id = ?",
-        (epoch, seq, backlog_rank if backlog else epoch, row_id),
-    )
+def _enter(connection: sqlite3.Connection, row_id: int, rank_epoch: int | None = None) -> None:
+    """Give a row the epoch held and the next seq; nothing while none is. `rank_epoch`: the backlog's; None: it is none."""
+    for epoch, seq in connection.execute("SELECT epoch, next_seq FROM held").fetchall():
+        rank = epoch if rank_epoch is None else rank_epoch
+        connection.execute("UPDATE held SET next_seq = next_seq + 1")
+        connection.execute("UPDATE rows SET epoch = ?, seq = ?, rank_epoch = ? WHERE id = ?", (epoch, seq, rank, row_id))
 
 
 def _drop(connection: sqlite3.Connection, row_id: int, reason: str) -> None:

@@ -6,8 +6,8 @@ reading what is known stays fast with many rows.
 
 from __future__ import annotations
 
-VERSION = 3
-"""In `PRAGMA user_version`. 1 and 2 were never released."""
+VERSION = 4
+"""In `PRAGMA user_version`. Those before were never released."""
 
 TABLES = (
     "CREATE TABLE facts (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
@@ -15,7 +15,7 @@ TABLES = (
         one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL, nonce TEXT NOT NULL,
         backlog_rank INTEGER NOT NULL, taken_at REAL NOT NULL, next_seq INTEGER NOT NULL, commits INTEGER NOT NULL)""",
     """CREATE TABLE backlog (
-        root BLOB NOT NULL, name BLOB NOT NULL, signature TEXT NOT NULL,
+        root BLOB NOT NULL, name BLOB NOT NULL, signature TEXT NOT NULL, rank_epoch INTEGER NOT NULL,
         PRIMARY KEY (root, name, signature)) WITHOUT ROWID""",
     """CREATE TABLE rows (
         id INTEGER PRIMARY KEY AUTOINCREMENT, state TEXT NOT NULL,
