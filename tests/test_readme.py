@@ -13,53 +13,18 @@ import tomllib
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.seaweed import S3
+from tests.readme import DEMO, FENCE, README, ROOT, WRITTEN, Step
 
-ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
 BUCKET = "my-checkpoints"
 PATIENCE = 60.0
 
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"(?:(?<=\n\n)|\A)(?: {4}.*\n)+")
-VARYING = re.compile(r"\b(?!0 )\d+(?:\\\.\d+)? (?:s|min|B|KiB|MiB)\b")
-"""Ages and sizes, in an escaped pattern. None of either is as it stands."""
-
-
-@dataclass(frozen=True)
-class Step:
-    command: str
-    output: str
-
-    @property
-    def pattern(self) -> str:
-        escaped = re.sub(r"\\([ \n])", r"\1", re.escape(self.output))
-        return VARYING.sub(r"\\d+(?:\\.\\d+)? (?:s|min|B|KiB|MiB)", escaped)
-
-
-def steps(session: str) -> list[Step]:
-    """`$ ` at the left edge begins a command, all else is what the one before it prints."""
-    first, *commands = re.split(r"^\$ ", session, flags=re.MULTILINE)
-    assert not first, f"output before any command: {first}"
-    return [Step(command, output) for command, _, output in (text.partition("\n") for text in commands)]
-
-
-WRITTEN = [steps(body) for kind, body in FENCE.findall(README) if kind == "console"]
-(DEMO,) = (session[0] for session in WRITTEN if session[0].command == "make demo")
 SESSIONS = [session for session in WRITTEN if session[0] != DEMO]
-MASKS = (
-    (r"^ *[0-9.]+s", "<elapsed>"),
-    (r"i-[0-9a-f]{17}", "<instance>"),
-    (r"\b[0-9]+ ms", "<latency>"),
-    (r"\bstep +[0-9]+(?=;|\.| *$|\n)", "<step>"),
-    (r"of step [0-9]+", "of <step>"),
-)
-"""What differs from one demo to the next: times, ids, and how far the training had come when its machine was lost."""
 COMMANDS = [line.strip() for block in INDENTED.findall(FENCE.sub("", README)) for line in block.splitlines()]
 
 
@@ -133,29 +98,12 @@ def follow(step: Step, env: dict[str, str], folder: Path) -> None:
     assert re.fullmatch(step.pattern, done.stdout), f"$ {step.command}\n{done.stdout}\nREADME.md says:\n{step.output}"
 
 
-def masked(text: str) -> list[str]:
-    for shape, name in MASKS:
-        text = re.sub(shape, name, text, flags=re.MULTILINE)
-    return text.splitlines()
-
-
-def test_the_demo_prints_what_is_shown_of_it() -> None:
-    """`…` stands for lines that are left out."""
+def test_make_demo_is_the_demo() -> None:
+    """What it prints is compared where it is run: tests/e2e/test_demo.py."""
     recipe = subprocess.run(
         ["make", "--no-print-directory", "-n", "demo"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
     assert recipe.splitlines()[-1] == ".venv/bin/runctl-demo"
-    program = str(Path(sys.executable).with_name("runctl-demo"))
-    done = subprocess.run([program], capture_output=True, text=True, check=False, timeout=4 * PATIENCE)
-    assert done.returncode == 0, done.stdout + done.stderr
-    printed, left_out = iter(masked(done.stdout)), False
-    for line in masked(DEMO.output):
-        if line == "…":
-            left_out = True
-            continue
-        found = next((one for one in printed if one == line), None) if left_out else next(printed, None)
-        assert found == line, f"{line!r} is not what the demo printed there:\n{done.stdout}"
-        left_out = False
 
 
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"`(runctl(?:-agent)? [a-z]+)", README))))

@@ -47,6 +47,20 @@ def test_where_it_is_cut_off_makes_no_difference(cut: int, uninterrupted: Path, 
     assert checkpoint(tmp_path, STEPS).read_bytes() == checkpoint(uninterrupted, STEPS).read_bytes()
 
 
+def test_on_sigterm_it_saves_what_it_has_done(uninterrupted: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-I", train.__file__, "--steps", str(STEPS), "--every", str(2 * STEPS), "--pace", "0.05"]
+    env = {**os.environ, "RUNCTL_CHECKPOINT_DIR": str(tmp_path)}
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = [process.stdout.readline()]
+        process.terminate()
+        said += process.stdout
+    step = int(said[-1].split()[1])
+    assert (process.returncode, step < STEPS, [*tmp_path.iterdir()]) == (143, True, [checkpoint(tmp_path, step)])
+    run(tmp_path, resume_from=checkpoint(tmp_path, step))
+    assert checkpoint(tmp_path, STEPS).read_bytes() == checkpoint(uninterrupted, STEPS).read_bytes()
+
+
 def test_another_seed_is_another_training(uninterrupted: Path, tmp_path: Path) -> None:
     run(tmp_path, seed=2)
     assert checkpoint(tmp_path, STEPS).read_bytes() != checkpoint(uninterrupted, STEPS).read_bytes()

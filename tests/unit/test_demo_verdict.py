@@ -8,16 +8,18 @@ from io import BytesIO, TextIOWrapper
 import pytest
 
 from runctl_simulator.demo.screen import GREEN, Screen
-from runctl_simulator.demo.verdict import Facts, verdict
+from runctl_simulator.demo.verdict import Facts, Interruption, verdict
 
 KEYS = ("manifests/000001-00000001-a.json", "manifests/000002-00000001-b.json")
+NOTICED = Interruption(reached=47, newest=47, resumed_at=47)
+LOST = Interruption(reached=81, newest=70, resumed_at=70)
 TRUE = Facts(
     seen=KEYS,
     listed=KEYS,
     unreadable=(),
     missing=(),
-    newest_at_loss=70,
-    resumed_at=70,
+    noticed=NOTICED,
+    lost=LOST,
     pulled="model_step_160.safetensors",
     last="model_step_160.safetensors",
     pulled_digest="aa",
@@ -35,8 +37,10 @@ def test_all_of_it_is_true() -> None:
     [
         (replace(TRUE, pulled_digest="bb"), "differ"),
         (replace(TRUE, pulled="model_step_150.safetensors"), "but a finished training ends with"),
-        (replace(TRUE, resumed_at=60), "went on from step 60, but the newest commit was of step 70"),
-        (replace(TRUE, resumed_at=None), "began anew"),
+        (replace(TRUE, noticed=Interruption(47, 40, 40)), "the notice cost 7 steps"),
+        (replace(TRUE, noticed=replace(NOTICED, resumed_at=40)), "the second machine went on from step 40"),
+        (replace(TRUE, lost=replace(LOST, resumed_at=60)), "went on from step 60, but the newest commit was of step 70"),
+        (replace(TRUE, lost=replace(LOST, resumed_at=None)), "the third machine began anew"),
         (replace(TRUE, missing=("data/000001-00000001/a is missing",)), "without its data: data/000001-00000001/a is missing"),
         (replace(TRUE, unreadable=KEYS[1:]), f"{KEYS[1]} can't be read"),
         (replace(TRUE, listed=KEYS[1:]), f"{KEYS[0]} has vanished"),

@@ -1,4 +1,4 @@
-"""`runctl-demo`: a training is launched, its machine is lost without notice, and nothing that was saved is lost.
+"""`runctl-demo`: a training is launched, its machine is taken back, then lost, and nothing that was saved is lost.
 
 All of it on this machine: a simulated EC2, a real S3 server, the real agent and the real `runctl`. No privileges, nothing to
 install by hand, nothing left behind.

@@ -1,4 +1,4 @@
-"""The demo itself, act by act: launched, made durable, lost, resumed, finished, compared."""
+"""The demo itself, act by act: launched, made durable, taken away, lost, finished, compared."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,20 +25,23 @@ from .commits import Commit, Commits
 from .machine import Machine
 from .reference import Reference, sha256
 from .screen import Screen
-from .verdict import Facts
+from .verdict import Facts, Interruption
 
 T = TypeVar("T")
 
 TRAIN = Path(__file__).with_name("train.py")
 RUN, PREFIX = "demo", "runs"
-STEPS, EVERY = 160, 10
+STEPS, EVERY = 200, 10
 CHECKPOINT = "model_step_{}.safetensors"
-LOST_AFTER = 70
-"""The machine is lost with the first checkpoint that is finished after this step is safe."""
+NOTICED_AFTER = 30
+"""The notice comes once this step is safe."""
+NOTICE = 9
+"""Seconds from the notice to the end of the machine, which the agent wants to have at least."""
 PATIENCE = 60.0
 """Seconds to wait for what must come: a safety net."""
 
 SPEC = """\
+training: {saves_on_signal: true}  # train.py does: on SIGTERM it writes a last checkpoint
 publish: {heartbeat: 1s}  # how often the state is published; the default, 60s, is for longer trainings
 """
 
@@ -70,9 +74,9 @@ class Demo:
         self._open()
         try:
             self._launch()
-            newest = self._lose()
-            resumed = self._resume()
-            return self._finish(newest, resumed)
+            noticed = self._notice()
+            lost = self._lose()
+            return self._finish(noticed, lost)
         except Unexpected:
             with suppress(Unexpected):
                 self._commands.run("status", RUN)  # says why, where the agent knows
@@ -100,6 +104,8 @@ class Demo:
         )
         client = connect(self.cloud.region, endpoint=self.cloud.s3_endpoint, session=session)
         self._stack.callback(client.close)
+        self._ec2 = session.client("ec2", endpoint_url=self.cloud.endpoint)
+        self._stack.callback(self._ec2.close)
         self._commits = Commits(S3Store(self.cloud.bucket, client=client), Keys(PREFIX, RUN), self._durable)
         self._stack.enter_context(self._commits)
         self._screen.say(f"Both are up, in {self._folder}.")
@@ -114,58 +120,69 @@ class Demo:
         self._screen.command("cat run.yaml")
         self._screen.output(SPEC.rstrip())
         arguments = ("--steps", str(STEPS), "--seed", str(self._seed))
-        said = self._commands.run("launch", "train.py", "--run", RUN, "--config", "run.yaml", "--", *arguments)
-        self._arrived(said)
+        options = ("--config", "run.yaml", "--spot", "--recover", "--on-finish", "terminate")
+        said = self._commands.run("launch", "train.py", "--run", RUN, *options, "--", *arguments)
+        self._arrived(_named(said))
         self._reference = self._stack.enter_context(Reference(self._folder / "uninterrupted", TRAIN, arguments))
-        self._until(lambda: LOST_AFTER in self._safe(), f"checkpoint of step {LOST_AFTER} in S3")
+        self._until(lambda: NOTICED_AFTER in self._safe(), f"checkpoint of step {NOTICED_AFTER} in S3")
 
-    def _lose(self) -> int:
-        """The newest step that is safe when the machine is gone."""
+    def _notice(self) -> Interruption:
         self._screen.act(
-            "3. The machine is lost",
-            "The power is about to be cut: just when the training has finished its next checkpoint. What is on the",
-            "disk of the machine and not in S3 yet is then gone for good. What is still known of the run?",
+            "3. A notice",
+            f"EC2 takes a spot machine back, and says so {NOTICE} seconds before (the real one: two minutes). The agent lets the",
+            "training go on for as long as that loses nothing, then asks it for a last checkpoint. Nobody does anything",
+            "here: the group that the launch has made puts another machine in its place.",
         )
-        machine = self._machines[-1]
+        machine = self._machine
+        self.cloud.interrupt_spot(machine.id, "terminate", datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=NOTICE))
+        self._screen.say(f"It was announced to {machine.id} after step {machine.newest_step()}.")
+        self._until(lambda: "interrupted: " in self.cloud.console(machine.id), "interrupted training")
+        self._screen.say(f"The training has ended, after step {machine.newest_step()}, with the machine still up:")
+        self._commands.run("status", RUN)
+        return self._replaced(machine)
+
+    def _lose(self) -> Interruption:
+        self._screen.act(
+            "4. The machine is lost",
+            "The power is about to be cut, without notice: just when the training has finished its next checkpoint. What",
+            "is on the disk of the machine and not in S3 yet is then gone for good.",
+        )
+        machine = self._machine
+        self._until(lambda: {step for step in self._safe() if step in machine.steps()}, "commit of the second machine")
         before = machine.checkpoints()
         written = self._until(lambda: machine.checkpoints() - before, "further checkpoint on the disk", pause=0.001)
         self.cloud.lose(machine.id)
-        self._screen.say(f"The power of {machine.id} was cut without notice, with the checkpoint of step {max(written)}")
-        self._screen.say("just finished on its disk.")
-        self._commands.run("status", RUN)
-        self._commands.run("wait", RUN, code=11)
+        self._screen.say(f"The power of {machine.id} was cut, with the checkpoint of step {max(written)} just")
+        self._screen.say("finished on its disk.")
+        return self._replaced(machine)
+
+    def _replaced(self, machine: Machine) -> Interruption:
+        """The group puts another machine in the place of this one, whose training has ended."""
         newest = self._commits.newest()
         if newest is None:
-            raise Unexpected("nothing was committed before the machine was lost")
+            raise Unexpected("nothing was committed before the machine was gone")
         self._tell_of_loss(machine, newest.manifest.step)
-        return newest.manifest.step
+        self._arrived(min(self._until(lambda: self._living() - {machine.id}, "machine in its place")))
+        self._until(self._machine.steps, "training on the new machine")
+        step = self._machine.resumed_at()
+        went_on = "the training began anew" if step is None else f"restored, the training goes on from step {step}"
+        self._screen.say(f"The group has launched {self._machine.id}: {went_on}.")
+        return Interruption(machine.newest_step(), newest.manifest.step, step)
 
     def _tell_of_loss(self, machine: Machine, safe: int) -> None:
         """By a look at the lost disk, which nobody has who loses a real one."""
-        reached, unsafe = max(machine.steps(), default=safe), machine.checkpoints() - self._safe()
+        reached, unsafe = machine.newest_step(), machine.checkpoints() - self._safe()
         self._screen.say(f"The training had come to step {reached}; the newest checkpoint in S3 is of step {safe}.")
         if unsafe:
             self._screen.say(f"That of step {max(unsafe)} had been finished, but was not committed yet: it is lost.")
-        self._screen.say(f"So {reached - safe} steps must be done again, and no more.")
+        self._screen.say(f"So {reached - safe} steps must be done again, and no more." if reached > safe else "No step is lost.")
 
-    def _resume(self) -> int | None:
-        """The step at which the second machine's training went on."""
-        self._screen.act(
-            "4. Resume",
-            "The next attempt is launched on a new machine, with an empty disk. Before the training starts, the",
-            "agent restores the newest checkpoint that verifies.",
-        )
-        self._arrived(self._commands.run("resume", RUN))
-        machine = self._machines[-1]
-        self._until(machine.steps, "training on the second machine")
-        step = machine.resumed_at()
-        self._screen.say("The training began anew." if step is None else f"Restored: the training goes on from step {step}.")
+    def _finish(self, noticed: Interruption, lost: Interruption) -> Facts:
+        self._screen.act("5. The end", "What is left of the training is done on the third machine, which ends by itself.")
+        self._commands.run("status", RUN)
         self._commands.run("wait", RUN, "--every", "1s")
-        return step
-
-    def _finish(self, newest: int, resumed: int | None) -> Facts:
         self._screen.act(
-            "5. Compare",
+            "6. Compare",
             "The final checkpoint is brought here. The same training, with the same seed, meanwhile ran beside",
             "all this, without any cloud and never interrupted. Both must have the same weights, bit by bit.",
         )
@@ -181,8 +198,8 @@ class Demo:
             listed=audit.readable + audit.unreadable,
             unreadable=audit.unreadable,
             missing=audit.missing,
-            newest_at_loss=newest,
-            resumed_at=resumed,
+            noticed=noticed,
+            lost=lost,
             pulled=pulled.name,
             last=uninterrupted.name,
             pulled_digest=digests[0],
@@ -191,12 +208,18 @@ class Demo:
 
     # --- what they share ---
 
-    def _arrived(self, said: str) -> None:
-        """A command has told of a new machine."""
-        found = re.search(r"\bi-[0-9a-f]{17}\b", said)
-        if found is None:
-            raise Unexpected(f"no instance is named in: {said}")
-        self._machines.append(Machine(found[0], self.cloud.folder(found[0]), RUN))
+    @property
+    def _machine(self) -> Machine:
+        """The present one."""
+        return self._machines[-1]
+
+    def _arrived(self, instance_id: str) -> None:
+        self._machines.append(Machine(instance_id, self.cloud.folder(instance_id), RUN))
+
+    def _living(self) -> set[str]:
+        """The ids of the run's instances that are up, or on their way."""
+        found = self._ec2.describe_instances(Filters=[{"Name": "instance-state-name", "Values": ["pending", "running"]}])
+        return {one["InstanceId"] for reservation in found["Reservations"] for one in reservation["Instances"]}
 
     def _durable(self, commit: Commit) -> None:
         manifest = commit.manifest
@@ -217,6 +240,14 @@ class Demo:
                 raise Unexpected(f"no {name} within {PATIENCE:.0f} s")
             time.sleep(pause)
         return found
+
+
+def _named(said: str) -> str:
+    """The instance that a command has told of. Raises Unexpected."""
+    found = re.search(r"\bi-[0-9a-f]{17}\b", said)
+    if found is None:
+        raise Unexpected(f"no instance is named in: {said}")
+    return found[0]
 
 
 def _only(folder: Path) -> Path:

@@ -30,6 +30,10 @@ class Machine:
         match = _RESUMED.search(self._said())
         return int(match[2]) if match else None
 
+    def newest_step(self) -> int:
+        """0: none was done yet."""
+        return max(self.steps(), default=0)
+
     def checkpoints(self) -> frozenset[int]:
         """The steps of the finished checkpoints on its disk."""
         found = self._homes.glob(f"*/{self._run}/checkpoints/*")

@@ -16,7 +16,7 @@ from types import FrameType
 from runctl_agent.errors import RunctlError
 from runctl_simulator.cloud import CloudError
 
-from .acts import CHECKPOINT, LOST_AFTER, RUN, Demo
+from .acts import CHECKPOINT, NOTICED_AFTER, RUN, Demo
 from .commands import Unexpected
 from .kept import keep
 from .screen import GREEN, RED, Screen
@@ -111,14 +111,14 @@ def _introduce(screen: Screen) -> None:
     screen.act(
         "runctl-demo",
         "runctl keeps the checkpoints of trainings on EC2 safe: an agent on the machine commits each to S3",
-        "as soon as the training has written it. Here a training loses its machine without notice, in the",
-        "middle, and ends with the very weights that it would have had. Only EC2 is simulated, its machines",
-        "are processes here; the training, the agent, the commands and the S3 server are real.",
+        "as soon as the training has written it. Here a training loses its machine twice, once with a notice and once",
+        "without, and ends with the very weights that it would have had, nobody watching. Only EC2 is simulated, its",
+        "machines are processes here; the training, the agent, the commands and the S3 server are real.",
     )
 
 
 def _judged(facts: Facts, screen: Screen) -> bool:
-    screen.act("6. What was checked")
+    screen.act("7. What was checked")
     checks = verdict(facts)
     for check in checks:
         screen.check(check.text, true=check.true)
@@ -137,7 +137,7 @@ def _leave_standing(demo: Demo, folder: Folder, screen: Screen) -> None:
         ("runctl", "list"),
         ("runctl", "status", RUN),
         ("runctl", "checkpoints", RUN),
-        ("runctl", "pull", RUN, str(folder.path / "older"), "--checkpoint", CHECKPOINT.format(LOST_AFTER)),
+        ("runctl", "pull", RUN, str(folder.path / "older"), "--checkpoint", CHECKPOINT.format(NOTICED_AFTER)),
         ("runctl", "terminate", RUN),
         ("runctl-demo", "--end", str(folder.path)),
     ):

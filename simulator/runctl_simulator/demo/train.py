@@ -2,6 +2,7 @@
 
 Every few steps all that is needed to go on is written to one file: weights, momentum, step and random state. A training
 that ends anywhere and goes on from such a file comes to the same weights, bit by bit, as one that was never interrupted.
+On SIGTERM it finishes its step, saves, and ends.
 
     python3 train.py --steps 160
 """
@@ -16,7 +17,9 @@ import math
 import os
 import random
 import re
+import signal
 import struct
+import sys
 import time
 from operator import mul
 from pathlib import Path
@@ -147,14 +150,18 @@ def main() -> None:
 
     folder = Path(os.environ.get("RUNCTL_CHECKPOINT_DIR") or "checkpoints")
     folder.mkdir(parents=True, exist_ok=True)
-    while training.step < options.steps:
+    asked = []  # to end
+    signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))
+    while training.step < options.steps and not asked:
         due = time.monotonic() + options.pace
         loss = training.train()
         print(f"step {training.step} loss {loss:.4f}", flush=True)
-        if training.step % options.every == 0 or training.step == options.steps:
+        if training.step % options.every == 0 or training.step == options.steps or asked:
             save(training, folder / f"model_step_{training.step}.safetensors")
             rotate(folder)
         time.sleep(max(0.0, due - time.monotonic()))
+    if training.step < options.steps:
+        sys.exit(128 + signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,15 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class Interruption:
+    """A machine that is gone, and the training on the one in its place."""
+
+    reached: int  # the last step that the training had done
+    newest: int  # the step of the newest commit when the machine was gone
+    resumed_at: int | None  # where the next training went on, by its own words; None: it began anew
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What was observed. Manifests are named by their keys."""
 
@@ -13,8 +22,8 @@ class Facts:
     listed: tuple[str, ...]  # manifests in S3 at the end
     unreadable: tuple[str, ...]  # of these, the ones that can't be read
     missing: tuple[str, ...]  # what manifests name and is not there as they say
-    newest_at_loss: int  # the newest commit when the machine was gone
-    resumed_at: int | None  # where the second machine's training went on, by its own words
+    noticed: Interruption
+    lost: Interruption
     pulled: str  # the name of the newest checkpoint, as it was pulled
     last: str  # the name of the last checkpoint of a training that is never interrupted
     pulled_digest: str  # SHA-256 of the whole file
@@ -30,7 +39,15 @@ class Check:
 
 
 def verdict(facts: Facts) -> tuple[Check, ...]:
-    return _whole(facts), _as_seen(facts), _resumed(facts), _finished(facts), _identical(facts)
+    return (
+        _whole(facts),
+        _as_seen(facts),
+        _nothing_lost(facts.noticed),
+        _resumed("second", facts.noticed),
+        _resumed("third", facts.lost),
+        _finished(facts),
+        _identical(facts),
+    )
 
 
 def _whole(facts: Facts) -> Check:
@@ -50,11 +67,17 @@ def _as_seen(facts: Facts) -> Check:
     return Check(True, f"exactly the {len(listed)} commits that were seen above are there, none more, none lost")
 
 
-def _resumed(facts: Facts) -> Check:
-    if facts.resumed_at != facts.newest_at_loss:
-        went_on = "began anew" if facts.resumed_at is None else f"went on from step {facts.resumed_at}"
-        return Check(False, f"the second machine {went_on}, but the newest commit was of step {facts.newest_at_loss}")
-    return Check(True, f"the second machine went on from the newest commit, step {facts.resumed_at}")
+def _nothing_lost(noticed: Interruption) -> Check:
+    if noticed.newest != noticed.reached:
+        return Check(False, f"the notice cost {noticed.reached - noticed.newest} steps")
+    return Check(True, f"with a notice not a single step was lost: step {noticed.reached} was the last, and is safe")
+
+
+def _resumed(which: str, gone: Interruption) -> Check:
+    if gone.resumed_at != gone.newest:
+        went_on = "began anew" if gone.resumed_at is None else f"went on from step {gone.resumed_at}"
+        return Check(False, f"the {which} machine {went_on}, but the newest commit was of step {gone.newest}")
+    return Check(True, f"the {which} machine went on from the newest commit, of step {gone.resumed_at}")
 
 
 def _finished(facts: Facts) -> Check:
