@@ -52,14 +52,18 @@ class AutoScaling:
 
     def of(self, run: str, destination: str = "") -> list[ScalingGroup]:
         """The groups of a run, by their tags."""
-        with self._call("DescribeAutoScalingGroups"):
-            pages = (
-                self._client()
-                .get_paginator("describe_auto_scaling_groups")
-                .paginate(Filters=[{"Name": f"tag:{RUN}", "Values": [run]}])
-            )
-            found = [_group(one) for page in pages for one in page["AutoScalingGroups"]]
+        found = self._described(f"tag:{RUN}", run)
         return [one for one in found if not destination or one.destination == destination]
+
+    def all(self) -> list[ScalingGroup]:
+        """Every group that bears `runctl:run`."""
+        return self._described("tag-key", RUN)
+
+    def _described(self, filter_: str, value: str) -> list[ScalingGroup]:
+        with self._call("DescribeAutoScalingGroups"):
+            paginator = self._client().get_paginator("describe_auto_scaling_groups")
+            pages = paginator.paginate(Filters=[{"Name": filter_, "Values": [value]}])
+            return [_group(one) for page in pages for one in page["AutoScalingGroups"]]
 
     def said(self, name: str) -> str:
         """What it last tried and failed at, or is about, for people; empty: nothing."""

@@ -135,7 +135,7 @@ def list_(
     if as_json:
         put(Runs(runs=[one.plain() for one in found]))
     elif found:
-        runs_table(found, session.now())
+        runs_table(found, session.now(), session.replaced(found))
     else:
         say(f"no runs in {session.ec2.region}" + ("" if destination else "; what has ended is found with --destination"))
 
@@ -147,8 +147,8 @@ def status(run: Run, destination: Destination = "", as_json: Json = False) -> No
     from .session import Session
 
     session = Session(destination)
-    known = session.resolver.known(session.target(run))
-    put(known.plain()) if as_json else say(status_text(known, session.now()))
+    standing = session.standing(run)
+    put(standing.plain()) if as_json else say(status_text(standing, session.now()))
 
 
 @app.command()

@@ -3,7 +3,7 @@ sizes in bytes; a key is never left out. What is not known is null, or empty for
 
     launch, resume            Launched; with --wait Verdict; with --dry-run Planned
     list                      Runs
-    status                    Run
+    status                    Standing
     stop, start, terminate, flush   Run, as it was seen last
     wait                      Verdict
     checkpoints               Checkpoints
@@ -45,6 +45,19 @@ class Run(TypedDict):
     source: str | None
     current: bool
     reason: str
+
+
+class Replacing(TypedDict):
+    """The group that launches the next instance; `says`: what it last failed at, or is about, in Auto Scaling's words."""
+
+    group: str
+    says: str
+
+
+class Standing(Run):
+    """`replacing`: null where nothing takes the place of an instance that is gone."""
+
+    replacing: Replacing | None
 
 
 class Runs(TypedDict):

@@ -79,6 +79,10 @@ class Grouped:
         """The run's group, if it has one."""
         return next(iter(self._autoscaling.of(run, destination)), None)
 
+    def replaced(self) -> frozenset[tuple[str, str]]:
+        """Run and destination of every group that replaces what dies."""
+        return frozenset((one.run, one.destination) for one in self._autoscaling.all() if one.replaces)
+
     def said(self, group: ScalingGroup) -> str:
         return self._autoscaling.said(group.name)
 

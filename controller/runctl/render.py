@@ -21,6 +21,7 @@ from runctl_agent.store.retained import Retained
 from .checkpoints import Committed
 from .known import Known
 from .prune import Pruning
+from .replacing import Standing, comes_back
 from .shown import shown
 from .sight import heard, safe
 from .verdict import Outcome, Verdict, judge
@@ -33,7 +34,8 @@ STEPS = 200
 """How often a bar is drawn, from nothing to all."""
 
 
-def runs_table(rows: Sequence[Known], now: float) -> None:
+def runs_table(rows: Sequence[Known], now: float, replaced: frozenset[tuple[str, str]] = frozenset()) -> None:
+    """`replaced`: run and destination of those whose group launches the next instance."""
     table = _table("RUN", "PHASE", "STEP", "SAFE", "BEHIND", "INSTANCE", "STATE", "TYPE", "HEARD")
     for row in rows:
         state, machine = row.state, row.machine
@@ -42,7 +44,7 @@ def runs_table(rows: Sequence[Known], now: float) -> None:
                 _cell,
                 (
                     row.run,
-                    _listed(row),
+                    _listed(row, replaced=(row.run, row.destination) in replaced),
                     "" if state is None or state.step is None else str(state.step),
                     "" if state is None or state.committed_at is None else f"{age(max(0, int(now) - state.committed_at))} ago",
                     "" if state is None else size(state.pending_bytes),
@@ -77,8 +79,9 @@ def checkpoints_table(rows: Sequence[Committed], now: float) -> None:
     _print(table)
 
 
-def status_text(known: Known, now: float) -> str:
+def status_text(standing: Standing, now: float) -> str:
     """Some lines; how the run stands is the first."""
+    known, next_one = standing.known, standing.replacing
     state, machine = known.state, known.machine
     ended = judge(known)
     gone = ended is not None and ended.outcome is Outcome.GONE
@@ -102,12 +105,14 @@ def status_text(known: Known, now: float) -> str:
     if known.reason and machine is not None and (known.state is not None or any(machine.posted.plain.values())):
         lines.append(f"  there may be something newer: {known.reason}")
     if machine is None:
-        lines.append("  no instance: EC2 has none of it any more")
+        lines.append("  no instance: EC2 has none of it" + ("" if next_one is not None else " any more"))
     else:
         since = datetime.fromtimestamp(machine.launch_time, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         kind = machine.type + (", spot" if machine.spot else "")
         reason = f" ({machine.reason})" if machine.reason and machine.power != "running" else ""
         lines.append(f"  instance {machine.id}: {machine.power}{reason}, {kind}, {machine.zone}, launched {since}")
+    if next_one is not None:
+        lines.append(f"  {next_one.text}")
     if known.destination:
         lines.append(f"  in {known.destination}/{known.run}/")
     return "\n".join(lines)
@@ -173,9 +178,11 @@ def arriving_bar() -> Iterator[Progress]:
         yield told
 
 
-def _listed(known: Known) -> str:
+def _listed(known: Known, *, replaced: bool) -> str:
     """The phase, unless nothing can be in it any more: as `status` and `wait` have it."""
     ended = judge(known)
+    if replaced and comes_back(ended):
+        return f"waits for an instance ({_phase(known)})"
     gone = ended is not None and ended.outcome is Outcome.GONE
     return f"gone ({_phase(known)})" if gone else _phase(known)
 

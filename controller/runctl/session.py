@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from runctl_agent.errors import RunctlError
 from runctl_agent.runtime import ThreadRuntime
 
 from .app import note
 from .ask import Asker
 from .ec2 import Ec2
 from .grouped import Grouped
+from .known import Known
 from .launch import Begun, Launch
 from .power import Power
 from .prune import Prune
+from .replacing import Standing, comes_back, replacing
 from .resolve import Resolver, Target
 from .resume import Resume
 from .shelf import Shelf
-from .verdict import Verdict
+from .verdict import Verdict, judge
 from .wait import Patience, Say, Wait
 
 
@@ -51,6 +54,26 @@ class Session:
 
     def resume(self) -> Resume:
         return Resume(self.ec2, self.resolver, note)
+
+    def standing(self, run: str) -> Standing:
+        """That a group can't be asked is said, and hides nothing."""
+        target = self.target(run)
+        known = self.resolver.known(target)
+        try:
+            return Standing(known, replacing(self.resolver, Grouped(self.ec2, self.runtime, note), target, judge(known)))
+        except RunctlError as error:
+            note(error.full)
+            return Standing(known, None)
+
+    def replaced(self, rows: Sequence[Known]) -> frozenset[tuple[str, str]]:
+        """Run and destination of those whose group launches the next instance; asked only where that may be so."""
+        if not any(comes_back(judge(row)) for row in rows if row.machine is None or row.machine.group):
+            return frozenset()
+        try:
+            return Grouped(self.ec2, self.runtime, note).replaced()
+        except RunctlError as error:
+            note(error.full)
+            return frozenset()
 
     def wait(self, find: Callable[[], Target], patience: Patience, say: Say) -> Verdict:
         return Wait(self.resolver, find, patience, say, Grouped(self.ec2, self.runtime, say)).until_ended()

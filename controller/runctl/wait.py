@@ -14,9 +14,10 @@ from .exits import Throttled, Unavailable
 from .fleet import Machine
 from .grouped import Grouped
 from .known import TAGS, Known, known
+from .replacing import replacing
 from .resolve import Resolver, Target
 from .sight import heard_nothing, line, safe
-from .verdict import Outcome, Verdict, judge, needs_status
+from .verdict import Verdict, judge, needs_status
 
 EVERY = 5.0
 SLOWEST = 60.0
@@ -86,19 +87,12 @@ class Wait:
 
     def _goes_on(self, verdict: Verdict) -> bool:
         """Whether a group launches the next instance of what was taken away: that is no end."""
-        target = self._target
-        if self._grouped is None or target is None or target.pinned or verdict.outcome not in (Outcome.INTERRUPTED, Outcome.GONE):
+        if self._grouped is None or self._target is None:
             return False
-        if not self._resolver.grouped(target):
-            return False
-        group = self._grouped.of(target.run, target.destination)
-        if group is None or not group.replaces:
-            return False
-        said = self._grouped.said(group)
-        self._once(
-            f"{verdict.why}; {group.name} replaces it" + (f": {said}" if said else ""), key=f"replaced {verdict.why} {said}"
-        )
-        return True
+        next_one = replacing(self._resolver, self._grouped, self._target, verdict)
+        if next_one is not None:
+            self._once(f"{verdict.why}; {next_one.text}", key=f"replaced {verdict.why} {next_one.says}")
+        return next_one is not None
 
     def _found(self) -> Target:
         """Looked for as patiently as everything else. Raises NotFoundError, UsageError."""

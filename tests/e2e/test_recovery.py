@@ -103,6 +103,25 @@ def test_an_instance_that_dies_is_replaced_and_the_run_goes_on_and_ends_its_grou
     assert (state["phase"], state["attempt"], state["instance"]) == ("finished", 2, second)
 
 
+def test_while_there_is_no_capacity_the_status_says_what_is_waited_for(operator: Operator) -> None:
+    first = launched(operator, 199)
+    wait_for(lambda: committed_steps(operator) >= 1)
+    assert operator.status()["replacing"] is None
+    (group,) = (group["AutoScalingGroupName"] for group in groups(operator))
+    operator.cloud.exhaust("g5.xlarge")
+    operator.cloud.lose(first)
+    wait_for(lambda: "capacity" in (operator.status()["replacing"] or {}).get("says", ""))
+    assert operator.status()["replacing"]["group"] == group
+    assert f"{group} replaces its instance: " in operator.command("status", operator.run).stdout
+    assert "waits for an instance" in operator.command("list").stdout
+    operator.cloud.exhaust("none.such")
+    wait_for(lambda: living(operator))
+    wait_for(lambda: operator.status()["current"])
+    assert operator.status()["replacing"] is None
+    operator.command("terminate", operator.run, "--now")
+    assert operator.status()["replacing"] is None, "nothing comes after that"
+
+
 def test_a_notice_is_no_end_of_a_run_in_a_group(operator: Operator) -> None:
     first = launched(operator, 199)
     wait_for(lambda: committed_steps(operator) >= 2)
