@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,7 @@ class Stage:
         self.s3 = s3
         self.run = f"r{uuid.uuid4().hex[:10]}"
         self._open = ExitStack()
-        self.ec2: EC2Client = Session("admin", SECRET, region_name=REGION).client("ec2", endpoint_url=endpoint)
+        self.ec2 = _ec2(endpoint)
         self._open.callback(self.ec2.close)
         self.image = image or registered_image(self.ec2)
         (folder / "train.py").write_text("print('training')\n")
@@ -148,6 +149,12 @@ class Stage:
         assert got is not None
         found: dict[str, Any] = json.loads(got.body)
         return found
+
+
+@lru_cache(maxsize=4)
+def _ec2(endpoint: str) -> EC2Client:
+    """Made once: that takes a second of CPU. After it is closed calls open new connections."""
+    return Session("admin", SECRET, region_name=REGION).client("ec2", endpoint_url=endpoint)
 
 
 def ended(process: subprocess.Popen[str], code: int = 0) -> subprocess.CompletedProcess[str]:

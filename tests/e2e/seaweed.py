@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,16 +67,28 @@ class S3:
 
     def client(self, *, region: str = REGION, attempts: int = 3) -> S3Client:
         """Closed with the fixture."""
-        session = Session(aws_access_key_id=self.access_key, aws_secret_access_key=self.secret_key)
-        client = connect(region, endpoint=self.endpoint, session=session, attempts=attempts)
+        client = _client(self.endpoint, self.access_key, self.secret_key, region, attempts)
         self._open.callback(client.close)
         return client
 
     def store(self, bucket: str | None = None, *, region: str = REGION, attempts: int = 3) -> S3Store:
-        return self._open.enter_context(S3Store(bucket or self.bucket, client=self.client(region=region, attempts=attempts)))
+        """One and the same for all who ask: to make it takes a third of a second of CPU, and tests look often."""
+        own = (self.endpoint, self.access_key, self.secret_key, region, attempts)
+        return self._open.enter_context(_kept_store(bucket or self.bucket, *own))
 
     def close(self) -> None:
         self._open.close()
+
+
+def _client(endpoint: str, access_key: str, secret_key: str, region: str, attempts: int) -> S3Client:
+    session = Session(aws_access_key_id=access_key, aws_secret_access_key=secret_key)
+    return connect(region, endpoint=endpoint, session=session, attempts=attempts)
+
+
+@lru_cache(maxsize=16)
+def _kept_store(bucket: str, endpoint: str, access_key: str, secret_key: str, region: str, attempts: int) -> S3Store:
+    """Closed by everybody who is done; calls after that open new connections."""
+    return S3Store(bucket, client=_client(endpoint, access_key, secret_key, region, attempts))
 
 
 @contextmanager
