@@ -26,6 +26,7 @@ from .store.lifecycle import Advice, examine
 from .store.probe import prove_conditional_writes
 from .store.retain import try_to_delete
 from .store.s3 import S3Store
+from .training.docker import Docker
 
 MOST_SKEW = 300.0
 """Seconds between our clock and S3's. AWS refuses from 15 minutes on (RequestTimeTooSkewed), by then without warning."""
@@ -89,6 +90,7 @@ class Doctor:
                 _find("state directory", self._state_dir),
                 *(_find(f"space {path}", partial(self._space, path)) for path in self._file_systems()),
                 _find("inotify", self._inotify),
+                *([_find("docker", lambda: f"version {Docker().version()} answers")] if self._spec.training.image else []),
                 *(finding for root in self._roots for finding in self._root(root)),
             ]
         finally:

@@ -32,6 +32,14 @@ def machine(tmp_path: Path, s3: S3, docker: Engine, name: str, *trainer: object,
     return Agent(folder, s3, checkpoints=folder / "work" / "checkpoints", settle="300ms", env=env, training=training)
 
 
+def test_doctor_asks_the_daemon(tmp_path: Path, s3: S3, docker: Engine) -> None:
+    agent = machine(tmp_path, s3, docker, "doctor")
+    told = json.loads(agent.command("doctor", "--json", check=False).stdout)
+    (found,) = (finding for finding in told if finding["name"] == "docker")
+    assert found["ok"]
+    assert found["text"].startswith("version ")
+
+
 def to_the_end(agent: Agent, phase: str) -> dict[str, Any]:
     with agent.running() as process:
         return agent.wait_for(lambda status: status["phase"] == phase, process)

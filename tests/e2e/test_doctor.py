@@ -164,6 +164,14 @@ def test_a_file_in_the_directorys_place_and_too_little_room(tmp_path: Path, s3: 
     assert "staging.keep_free" in findings[f"space {agent.state_dir}"]["mend"]
 
 
+def test_an_image_needs_docker(tmp_path: Path, s3: S3, watched: Path) -> None:
+    training = {"command": ["true"], "image": "busybox"}
+    agent = Agent(tmp_path, s3, checkpoints=watched, staging={"keep_free": 0}, training=training, env={"PATH": str(tmp_path)})
+    findings = examine(agent, code=5)
+    assert failed(findings) == {"docker"}
+    assert "install it in the machine image" in findings["docker"]["mend"]
+
+
 def test_on_an_instance_its_tags_are_tried_and_not_written(tmp_path: Path, s3: S3, watched: Path, imds: str, moto_s3: S3) -> None:
     session = Session(s3.access_key, s3.secret_key, region_name=REGION)
     env = {"AWS_EC2_METADATA_DISABLED": "", "AWS_EC2_METADATA_SERVICE_ENDPOINT": imds, "AWS_ENDPOINT_URL_EC2": moto_s3.endpoint}

@@ -45,6 +45,11 @@ class Docker:
     def start(self, name: str) -> None:
         self._call(["container", "start", name], what=f"container {name} can't be started", missing=False)
 
+    def version(self) -> str:
+        """The daemon's."""
+        arguments = ["version", "--format", "{{.Server.Version}}"]
+        return (self._call(arguments, what="docker can't be used", missing=False) or "").strip()
+
     def wait(self, name: str) -> bool:
         """Until it ends; False: this call ended otherwise."""
         done = subprocess.run(
