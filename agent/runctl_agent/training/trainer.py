@@ -167,9 +167,10 @@ class LinuxProcesses:
             process = ProcessId(int(name), seen[0].ticks, self.boot_id)
             # The kernel gives a number away only once nobody is left in the session that has it.
             over = over or (process.pid == leader.pid and process.ticks != leader.ticks)
-            if seen[0].dead:
+            # Who was there before it is none of its own: most that run on a machine, whose cgroups are not worth reading.
+            if seen[0].dead or seen[0].ticks < leader.ticks:
                 continue
-            if seen[0].session == leader.pid and seen[0].ticks >= leader.ticks:
+            if seen[0].session == leader.pid:
                 found.append(process)
             elif self._unit and in_unit(process.pid, self._unit, self._proc):
                 others.append(process)
