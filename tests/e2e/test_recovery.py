@@ -125,7 +125,7 @@ def test_while_there_is_no_capacity_the_status_says_what_is_waited_for(operator:
 def test_a_notice_is_no_end_of_a_run_in_a_group(operator: Operator) -> None:
     first = launched(operator, 199)
     wait_for(lambda: committed_steps(operator) >= 2)
-    operator.cloud.interrupt_spot(first, "terminate", datetime.now(UTC) + timedelta(seconds=20))
+    operator.cloud.interrupt_spot(first, "terminate", datetime.now(UTC) + timedelta(seconds=12))
     wait_for(lambda: in_s3(operator).get("phase") == "interrupted")
     wait_for(lambda: in_s3(operator).get("instance") not in (first, "") and in_s3(operator).get("phase") == "training")
     (second,) = living(operator)

@@ -43,7 +43,7 @@ def test_a_training_is_interrupted(operator: Operator, saves: bool) -> None:
     configured(operator, saves=saves)
     instance = operator.launch("--config", "run.yaml", "--spot")
     operator.until(lambda state: state.get("phase") == "training" and state.get("step") == 1)
-    at = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=40)
+    at = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=32)
     operator.cloud.interrupt_spot(instance, "terminate", at)
     state = operator.until(lambda state: bool(state.get("notice")))
     assert (state["notice"], state["notice_at"]) == ("spot terminate", int(at.timestamp()))

@@ -17,8 +17,8 @@ SAFE = {
     "all three; a write is late": Rules(crashes=0),
     "all three; somebody crashes": Rules(late=0),
     "a copy of the zombie's disk": Rules(agents="ZC"),
-    "a disk goes on from an epoch that committed nothing, beside a new instance; a write is late": Rules(agents="RSN", crashes=0),
-    "a disk goes on from an epoch that committed nothing, beside a new instance; somebody crashes": Rules(agents="RSN", late=0),
+    "a disk goes on from an epoch that committed nothing; a write is late and somebody crashes": Rules(agents="RS"),
+    "a disk goes on from an epoch that committed nothing, beside a new instance": Rules(agents="RSN", late=0, crashes=0),
 }
 
 LISTS_FIRST = ("read epoch", "take", "list", "read latest", "seal", "commit", "look", "point")

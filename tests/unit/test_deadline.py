@@ -15,7 +15,7 @@ from runctl_agent.training.deadline import MARGIN, SLACK, Pending, Situation, ch
 NOW = 1_700_000_000.0
 MB = 10**6
 RATE = 100e6
-THOUSANDS = settings(max_examples=2000, deadline=None)
+THOUSANDS = settings(max_examples=1000, deadline=None)
 
 
 @st.composite
