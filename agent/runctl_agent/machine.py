@@ -106,6 +106,9 @@ class Machine:
     def write_status(self, body: bytes) -> None:
         write_atomically(os.path.join(self.state_dir, "status.json"), body)
 
+    def write_metrics(self, path: str, body: bytes) -> None:
+        write_atomically(path, body)
+
     def shutting_down(self) -> bool:
         return power.shutting_down()
 

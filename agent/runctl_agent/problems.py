@@ -12,7 +12,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """`source`: tags, reading tags, slot memory, status.json, local status file. `denied`: someone has to grant a right."""
+    """`source`: tags, reading tags, slot memory, status.json, local status file, metrics.
+
+    `denied`: someone has to grant a right.
+    """
 
     source: str
     error: RunctlError
@@ -46,6 +49,9 @@ class Problems:
     def clear(self, source: str) -> None:
         if self._current.pop(source, None):
             log.info("%s: works again", source)
+
+    def of(self, source: str) -> bool:
+        return source in self._current
 
     def all(self) -> tuple[Problem, ...]:
         return tuple(self._current.copy().values())

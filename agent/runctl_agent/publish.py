@@ -1,6 +1,6 @@
-"""The state goes out: to the own tags, to `status.json` in S3, to the local status file.
+"""The state goes out: to the own tags, to `status.json` in S3, to the local status file, to a textfile of metrics.
 
-Whoever knows something new calls `update`; three tasks, one for each place, send the newest state and forget the ones
+Whoever knows something new calls `update`; a task for each place sends the newest state and forgets the ones
 between. The tags' slots are `slots.py`, when to send is `pace.py`, how one place is served is `lane.py`.
 """
 
@@ -26,6 +26,9 @@ PutStatus = Callable[[bytes], None]
 """Writes `status.json`, if the fence allows. May raise StoreError."""
 
 POLL = 0.05
+METRICS = "metrics"
+METRICS_EVERY = 60.0
+"""Seconds, at most, between writings of the metrics, so that one alert on an old heartbeat serves every spec."""
 
 
 class Publisher:
@@ -39,10 +42,14 @@ class Publisher:
         status: PutStatus | None,
         memory: Memory,
         write_local: Callable[[bytes], None],
+        metrics: Callable[[State], None] | None = None,
         heartbeat: float = 60.0,
         instance: str = "",
     ) -> None:
-        """`tags` is None outside EC2. `heartbeat` is in seconds; `instance` decides where in an interval heartbeats lie."""
+        """`tags` is None outside EC2, `metrics` where nobody asks for them.
+
+        `heartbeat` is in seconds; `instance` decides where in an interval heartbeats lie.
+        """
         self._runtime = runtime
         self._lock = runtime.lock()
         self._problems = Problems()
@@ -53,13 +60,15 @@ class Publisher:
         def pace(rules: Rules) -> Pace:
             return Pace(rules, runtime.monotonic(), spread(instance))
 
-        def lane(name: str, rules: Rules, put: Callable[[bytes], None]) -> Lane:
-            return Lane(name, runtime, pace(rules), lambda state: put(self._document(state)), self._problems)
+        def lane(name: str, rules: Rules, put: Callable[[State], None]) -> Lane:
+            return Lane(name, runtime, pace(rules), lambda state: put(self._stamped(state)), self._problems)
 
-        self._lanes = [lane("local status file", local_rules(heartbeat), _explained(write_local))]
-        self._status = lane("status.json", status_rules(heartbeat), status) if status is not None else None
+        self._lanes = [lane("local status file", local_rules(heartbeat), _as_document(_explained(write_local)))]
+        self._status = lane("status.json", status_rules(heartbeat), _as_document(status)) if status is not None else None
         if self._status is not None:
             self._lanes.append(self._status)
+        if metrics is not None:
+            self._lanes.append(lane(METRICS, local_rules(min(heartbeat, METRICS_EVERY)), metrics))
         self._tags = TagLane("tags", runtime, pace(TAG_RULES), self._poster, self._problems) if self._poster is not None else None
         if self._tags is not None:
             self._lanes.append(self._tags)
@@ -99,7 +108,7 @@ class Publisher:
         deadline = self._runtime.monotonic() + timeout
         for lane in self._lanes:
             lane.hurry()
-        while not all(lane.settled for lane in self._lanes):
+        while not all(lane.settled or self._given_up(lane) for lane in self._lanes):
             if self._runtime.monotonic() >= deadline:
                 return False
             if not self._running:
@@ -125,9 +134,13 @@ class Publisher:
         """What keeps the newest state from standing somewhere, now."""
         return self._problems.all()
 
-    def _document(self, state: State) -> bytes:
+    def _given_up(self, lane: Lane) -> bool:
+        """Metrics that can't be written hold up no end: whoever reads them sees that they are old."""
+        return lane.name == METRICS and self._problems.of(METRICS)
+
+    def _stamped(self, state: State) -> State:
         generation = self._poster.generation if self._poster else 0
-        return encode_state(replace(state, generation=generation, heartbeat=int(self._runtime.now())))
+        return replace(state, generation=generation, heartbeat=int(self._runtime.now()))
 
 
 def _urgency(before: State | None, state: State, *, urgent: bool) -> Urgency:
@@ -140,6 +153,10 @@ def _urgency(before: State | None, state: State, *, urgent: bool) -> Urgency:
     if urgent or {c.name for c in before.conditions} != {c.name for c in state.conditions}:
         return Urgency.CONDITION
     return Urgency.CHANGE
+
+
+def _as_document(put: Callable[[bytes], None]) -> Callable[[State], None]:
+    return lambda state: put(encode_state(state))
 
 
 def _explained(write: Callable[[bytes], None]) -> Callable[[bytes], None]:

@@ -190,6 +190,7 @@ class Report:
             notice=notice.text if notice is not None else "",
             notice_at=int(notice.at) if notice is not None and notice.at is not None else None,
             details=self._lines(facts.conduct, (*problems, *(["the loss is not a number"] if measured.said.broken else []))),
+            sent_total=totals.sent_bytes,
             ran=measured.ran,
             train_step=measured.said.step,
             train_epoch=measured.said.epoch,

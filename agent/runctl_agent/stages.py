@@ -13,6 +13,7 @@ from .disk.stage import Stager
 from .gather import Gatherer
 from .intake import Intake
 from .lineage import Lineage
+from .metrics import textfile
 from .pruning import Pruning, Wish
 from .publish import Publisher
 from .records import Held, ProcessId
@@ -107,6 +108,7 @@ def publisher_of(
         status=status,
         memory=journal,
         write_local=around.write_status,
+        metrics=textfile(spec.metrics.textfile, around.write_metrics) if spec.metrics.textfile else None,
         heartbeat=spec.publish.heartbeat,
         instance=reached.name if reached is not None else "",
     )

@@ -78,6 +78,9 @@ class Surroundings(Protocol):
     def write_status(self, body: bytes) -> None:
         """The local status file."""
 
+    def write_metrics(self, path: str, body: bytes) -> None:
+        """The textfile of the run's metrics. Raises OSError."""
+
     def shutting_down(self) -> bool:
         """Whether the machine is being shut down, or rebooted. Dear: only where something hints at it."""
 

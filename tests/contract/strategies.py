@@ -16,7 +16,7 @@ from runctl_agent.contract.gc import Gc, Pin
 from runctl_agent.contract.keys import LAST_EPOCH, LAST_SEQ, Keys, snapshot
 from runctl_agent.contract.manifest import Epoch, Latest, Manifest, ManifestFile, Part, Rank
 from runctl_agent.contract.phases import Condition, ConditionName, Phase
-from runctl_agent.contract.spec import Limits, Publish, Recover, Retention, Spec, Staging, Training, Watched
+from runctl_agent.contract.spec import Limits, Metrics, Publish, Recover, Retention, Spec, Staging, Training, Watched
 from runctl_agent.contract.status import State
 
 RELAXED = settings(deadline=None)  # how long an example takes says nothing on a shared machine
@@ -175,6 +175,7 @@ states = st.builds(
     gpu=st.none() | st.integers(0, 100),
     gpu_memory=st.none() | counts,
     gpu_heat=st.none() | st.integers(0, 200),
+    sent_total=st.none() | counts,
     details=st.lists(messages, max_size=40).map(tuple),
 )
 
@@ -235,6 +236,7 @@ specs = st.builds(
     on_failure=st.just("keep"),
     limits=st.builds(Limits, _durations, _durations, _durations, counts),
     publish=st.builds(Publish, st.floats(0.001, 10**6)),
+    metrics=st.builds(Metrics, st.sampled_from(["", "/var/lib/node_exporter/textfile/runctl.prom"])),
     recover=st.builds(Recover, _lines, _lines, _durations),
     isolate_credentials=st.booleans(),
 )

@@ -60,6 +60,7 @@ EXAMPLE = State(
     gpu=97,
     gpu_memory=68_719_476_736,
     gpu_heat=71,
+    sent_total=9_663_676_416,
     details=("committed checkpoint-4500", "committed checkpoint-4000"),
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from runctl_agent.contract import tags as contract
@@ -34,13 +35,21 @@ class Places:
             raise self.local_error
         self.local.append(body)
 
-    def publisher(self, tags: TagPort | None = None, *, on_ec2: bool = True, status: bool = True) -> Publisher:
+    def publisher(
+        self,
+        tags: TagPort | None = None,
+        *,
+        on_ec2: bool = True,
+        status: bool = True,
+        metrics: Callable[[State], None] | None = None,
+    ) -> Publisher:
         return Publisher(
             self.runtime,
             tags=(tags or self.tags) if on_ec2 else None,
             status=self.put_status if status else None,
             memory=self.facts,
             write_local=self.write_local,
+            metrics=metrics,
             heartbeat=60.0,
             instance=INSTANCE,
         )

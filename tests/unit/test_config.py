@@ -10,6 +10,7 @@ import pytest
 from runctl_agent.config import parse_document, parse_spec
 from runctl_agent.contract.spec import (
     Limits,
+    Metrics,
     Publish,
     Recover,
     Retention,
@@ -63,6 +64,7 @@ on_finish: terminate
 on_failure: keep
 limits: {max_runtime: 2d, stalled_after: 30m, idle_gpu_after: 0, attempts_without_progress: 5}
 publish: {heartbeat: 30s}
+metrics: {textfile: /var/lib/node_exporter/textfile/runctl.prom}
 recover: {group: runctl-gpt2, hook: save, hook_timeout: 2m}
 isolate_credentials: true
 """
@@ -109,6 +111,7 @@ def test_everything_that_a_spec_can_say() -> None:
         on_finish="terminate",
         limits=Limits(172_800.0, 1800.0, 0.0, 5),
         publish=Publish(30.0),
+        metrics=Metrics("/var/lib/node_exporter/textfile/runctl.prom"),
         recover=Recover("runctl-gpt2", "save", 120.0),
         isolate_credentials=True,
     )
@@ -163,6 +166,7 @@ training:
 on_finish: stop
 on_failure: terminate
 publish: {heartbeat: 0}
+metrics: {textfile: a.prom}
 retention: {keep_last: -1}
 dedup: "no"
 """
@@ -180,8 +184,9 @@ dedup: "no"
         "line 14: training.grase: unknown key; the nearest is `training.grace`",
         "line 16: on_failure: terminate beside on_finish stop: a run takes one power action, or none",
         "line 17: publish.heartbeat: expected a duration such as 500ms, 2s, 30m or 1h30m, or a number of seconds, above 0",
-        "line 18: retention.keep_last: expected a whole number from 0 on, not -1",
-        "line 19: dedup: expected true or false, not 'no'",
+        "line 18: metrics.textfile: expected an absolute path that ends in .prom, for node_exporter reads no other, not 'a.prom'",
+        "line 19: retention.keep_last: expected a whole number from 0 on, not -1",
+        "line 20: dedup: expected true or false, not 'no'",
     ]
 
 

@@ -17,6 +17,7 @@ setup_lines = array(script)
 image = matching(r"(?:[A-Za-z0-9][A-Za-z0-9._:/@-]{0,511})?", "the name of a container image: [registry/]name[:tag][@digest]")
 
 _OBJECT = re.compile(r"s3://[^/]+/.+")
+_TEXTFILE = re.compile(r"/(.*/)?[^/]+\.prom", re.DOTALL)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _UNCATCHABLE = ("SIGKILL", "SIGSTOP")
 _LONGEST_TAG = 256
@@ -50,6 +51,14 @@ def watched_path(value: object) -> str:
     if value == "":
         raise Wrong("expected the path of a directory, not an empty text")
     return local_path(value)
+
+
+def textfile(value: object) -> str:
+    """Where node_exporter's textfile collector looks: in one directory, for `*.prom`. Empty: nowhere."""
+    path = local_path(value)
+    if path and not _TEXTFILE.fullmatch(path):
+        raise Wrong(f"expected an absolute path that ends in .prom, for node_exporter reads no other, not {show(path)}")
+    return path
 
 
 def alone(value: object) -> None:

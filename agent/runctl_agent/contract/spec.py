@@ -73,6 +73,11 @@ class Publish:
 
 
 @dataclass(frozen=True, slots=True)
+class Metrics:
+    textfile: str = ""  # for node_exporter; empty: none is written
+
+
+@dataclass(frozen=True, slots=True)
 class Recover:
     group: str = ""
     hook: str = ""
@@ -101,6 +106,7 @@ class Spec:
     on_failure: str = "keep"
     limits: Limits = field(default_factory=Limits)
     publish: Publish = field(default_factory=Publish)
+    metrics: Metrics = field(default_factory=Metrics)
     recover: Recover = field(default_factory=Recover)
     isolate_credentials: bool = False
 
@@ -166,6 +172,7 @@ def check_spec(value: object) -> tuple[Spec, list[Mistake]]:
         on_failure=top.take("on_failure", options.power, _BARE.on_failure),
         limits=_limits(top.section("limits")),
         publish=_publish(top.section("publish")),
+        metrics=_metrics(top.section("metrics")),
         recover=_recover(top.section("recover")),
         isolate_credentials=top.take("isolate_credentials", boolean, _BARE.isolate_credentials),
     )
@@ -247,6 +254,12 @@ def _publish(settings: Settings) -> Publish:
     publish = Publish(heartbeat=settings.take("heartbeat", some_duration, _BARE.publish.heartbeat))
     settings.finish(_PATHS)
     return publish
+
+
+def _metrics(settings: Settings) -> Metrics:
+    metrics = Metrics(textfile=settings.take("textfile", options.textfile, _BARE.metrics.textfile))
+    settings.finish(_PATHS)
+    return metrics
 
 
 def _recover(settings: Settings) -> Recover:

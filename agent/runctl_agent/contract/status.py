@@ -57,11 +57,12 @@ class State:
     gpu: int | None = None  # utilisation in percent, the mean of all
     gpu_memory: int | None = None  # used, of all
     gpu_heat: int | None = None  # degrees Celsius, of the hottest
+    sent_total: int | None = None  # bytes, since this machine's journal of the run began
     details: tuple[str, ...] = ()  # newest first; what a state too large drops, oldest first
 
 
-VITALS = ("train_step", "train_epoch", "loss", "cpu", "rss", "disk_free", "gpu", "gpu_memory", "gpu_heat")
-"""What is measured of the training: it changes all the time, and is told with what else there is to tell."""
+VITALS = ("train_step", "train_epoch", "loss", "cpu", "rss", "disk_free", "gpu", "gpu_memory", "gpu_heat", "sent_total")
+"""What is measured: it changes all the time, and is told with what else there is to tell."""
 
 VERSION = 1
 LONGEST_TEXT = 64
@@ -137,6 +138,7 @@ def read_state(fields: Fields) -> State:
         gpu=fields.get("gpu", optional(between(0, 100)), None),
         gpu_memory=fields.get("gpu_memory", optional(count), None),
         gpu_heat=fields.get("gpu_heat", optional(count), None),
+        sent_total=fields.get("sent_total", optional(count), None),
         details=fields.get("details", array(text), ()),
     )
 
