@@ -9,10 +9,11 @@ throttling), "Instance identity documents", "Spot Instance interruption notices"
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.message import Message
@@ -30,6 +31,8 @@ SCHEDULED = "meta-data/events/maintenance/scheduled"
 LIFECYCLE_STATE = "meta-data/autoscaling/target-lifecycle-state"
 LIFE_CYCLE = "meta-data/instance-life-cycle"
 TAGS = "meta-data/tags/instance"
+USER_DATA = "user-data"
+VERSION = re.compile(r"^/(?:latest|20[0-9]{2}-[0-9]{2}-[0-9]{2})/")
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,7 @@ class ImdsServer:
     """Serves from `start` to `stop`, also as a context manager. `requests` has (method, path, status) of every request.
 
     `tags=None`: launched without InstanceMetadataTags; `live_tags` is asked at every request instead. `clock` ages the tokens.
+    `user_data` as the instance was launched with it; None: without any.
     Every method may be called at any time.
     """
 
@@ -117,6 +121,7 @@ class ImdsServer:
         life_cycle: str = "on-demand",
         tags: Mapping[str, str] | None = None,
         live_tags: Callable[[], Mapping[str, str] | None] | None = None,
+        user_data: str | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
         clock: Callable[[], float] = time.monotonic,
@@ -125,6 +130,7 @@ class ImdsServer:
         self._clock = clock
         self._lock = threading.Lock()
         self._paths = {**(identity or Identity()).paths(), LIFE_CYCLE: life_cycle}
+        self._paths |= {} if user_data is None else {USER_DATA: user_data}
         self._tags = live_tags or (lambda: tags)
         self._tokens: dict[str, float] = {}
         self._faults: list[_Fault] = []
@@ -201,7 +207,7 @@ class ImdsServer:
     # --- requests ---
 
     def answer(self, method: str, target: str, headers: Message) -> tuple[int, str]:
-        path = target.removeprefix("/latest/")
+        path = VERSION.sub("", target)
         with self._lock:
             status, body = (404, "") if path == target else self._answer(method, path, headers)
             self.requests.append((method, path, status))
@@ -236,7 +242,7 @@ class ImdsServer:
     def _get(self, path: str) -> tuple[int, str]:
         if path == TAGS or path.startswith(TAGS + "/"):
             return self._get_tag(unquote(path[len(TAGS) :].lstrip("/")))
-        body = self._paths.get(path)
+        body = self._paths.get(path) or ("\n".join(_below(self._paths, path)) if path.endswith("/") else "") or None
         return (404, "") if body is None else (200, body)
 
     def _get_tag(self, key: str) -> tuple[int, str]:
@@ -278,6 +284,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name
         pass
+
+
+def _below(paths: Iterable[str], folder: str) -> list[str]:
+    return sorted({"".join(path.removeprefix(folder).partition("/")[:2]) for path in paths if path.startswith(folder)})
 
 
 def _rfc3339(at: datetime) -> str:

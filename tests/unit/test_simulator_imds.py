@@ -109,13 +109,25 @@ def test_who_the_instance_is(imds: ImdsServer) -> None:
     assert get(imds, "meta-data/instance-life-cycle") == (200, "spot")
 
 
+def test_folders_list_what_is_in_them(clock: Clock) -> None:
+    with ImdsServer(clock=clock, user_data="#cloud-config\n") as imds:
+        assert get(imds, "meta-data/placement/") == (200, "availability-zone\nregion")
+        assert "placement/" in get(imds, "meta-data/")[1].splitlines()
+        assert get(imds, "meta-data/nowhere/")[0] == 404
+        assert get(imds, "user-data") == (200, "#cloud-config\n")
+
+
 @pytest.mark.parametrize("path", [SPOT, REBALANCE, SCHEDULED, LIFECYCLE_STATE, "meta-data/tags/instance", "no/such/path", ""])
 def test_404_means_nothing(imds: ImdsServer, path: str) -> None:
     assert get(imds, path) == (404, "")
 
 
-def test_only_the_latest_version_is_served(imds: ImdsServer) -> None:
-    assert ask(imds, "GET", "/2021-01-01/meta-data/instance-id", {TOKEN: token(imds)})[0] == 404
+def test_a_dated_version_says_the_same_and_without_any_nothing_is_said(imds: ImdsServer) -> None:
+    """cloud-init asks by date."""
+    own = {TOKEN: token(imds)}
+    assert ask(imds, "GET", "/2021-03-23/meta-data/instance-id", own) == get(imds, "meta-data/instance-id")
+    assert ask(imds, "GET", "/meta-data/instance-id", own)[0] == 404
+    assert ask(imds, "GET", "/other/meta-data/instance-id", own)[0] == 404
 
 
 def test_notices_are_as_documented_and_can_be_withdrawn(imds: ImdsServer) -> None:
