@@ -21,7 +21,7 @@ def test_every_document(stage: Stage) -> None:
     (instance,) = (one["InstanceId"] for one in stage.instances())
     stage.posts(stage.state(instance, Phase.FAILED, exit_code=3))
     status = stage.json("status", stage.run)
-    same(status, documents.Run)
+    same(status, documents.Standing)
     same(status["instance"], documents.Instance)
     same(stage.json("list"), documents.Runs)
     same(stage.json("wait", stage.run, code=10), documents.Verdict)
