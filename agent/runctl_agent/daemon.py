@@ -121,11 +121,12 @@ def _spec(config: str, state_dir: str, runtime: Runtime, signals: Signals) -> Sp
 
 def _until_told(signals: Signals, pipeline: Pipeline, config: str, state_dir: str, runtime: Runtime) -> bool:
     give_up_at: float | None = None
+    pulse = notify.Pulse()
     while True:
         signals.told.wait(1.0)
         signals.told.clear()
         pipeline.raise_dead()
-        notify.watchdog()
+        pulse.beat(pipeline.turns)
         if signals.end:
             signals.end = False
             if give_up_at is not None or not pipeline.shut_down():

@@ -95,8 +95,9 @@ class Pipeline:
         self._reaching = Reaching(runtime, around, keys, self.stopping)
         self._untold: RunctlError | None = None
         self._state: State | None = None
-        self._ready = False
-        self._ended = False
+        self._ready = self._ended = False
+        self.turns = 0
+        """Of the loop that looks at the training, conducts it and reports; the watchdog goes by it."""
         self._watcher = around.watcher(self.gatherer.sink)
         self._tasks: list[Task] = []
 
@@ -151,6 +152,7 @@ class Pipeline:
             if resting and not rested:
                 lean.give_back()
             rested = resting
+            self.turns += 1
             ending = verdict.ended and not self.report.life.terminal
             self.stopping.wait(telling.pause(self._runtime.monotonic(), ending=ending))
 

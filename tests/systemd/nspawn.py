@@ -166,7 +166,9 @@ def install(machine: Machine, spec: str, environ: Mapping[str, str]) -> None:
     shutil.copy(REPOSITORY / "systemd" / "runctl-agent.service", unit)
     own = unit.with_name("runctl-agent.service.d")
     own.mkdir(exist_ok=True)
-    lines = "".join(f'Environment="{name}={value}"\n' for name, value in environ.items())
+    # A container's own boot id is a mount over the kernel's, which ProtectKernelTunables= covers; a machine has but one.
+    given = {**environ, "RUNCTL_BOOT_ID": machine.run("cat", "/proc/sys/kernel/random/boot_id")}
+    lines = "".join(f'Environment="{name}={value}"\n' for name, value in given.items())
     (own / "aws.conf").write_text(f"[Service]\n{lines}")
     machine.file("/etc/runctl").mkdir()
     machine.file("/etc/runctl/run.yaml").write_text(spec)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,10 @@ END = "/srv/run/work/end"
 
 
 class Run:
-    def __init__(self, machine: Machine, s3: S3, *, steps: int = 2, code: int = 0, **training: Any) -> None:
+    def __init__(
+        self, machine: Machine, s3: S3, *, steps: int = 2, code: int = 0, whole: Mapping[str, Any] | None = None, **training: Any
+    ) -> None:
+        """`whole`: of the spec, beside its `training`."""
         self.machine = machine
         self.s3 = s3
         self.workdir = machine.shared / "work"
@@ -36,6 +40,7 @@ class Run:
             "checkpoints": [{"path": "checkpoints"}],
             "settle": "300ms",
             "training": {"command": command, "user": "trainer", "grace": "20s", **training},
+            **(whole or {}),
         }
         install(machine, yaml.safe_dump(spec), {**s3.env, "AWS_EC2_METADATA_DISABLED": "true"})
         machine.run("systemctl", "start", AGENT)

@@ -35,6 +35,14 @@ def test_what_systemd_hears(systemd: socket.socket) -> None:
     ]
 
 
+def test_a_loop_that_hangs_is_not_told_alive(systemd: socket.socket) -> None:
+    pulse = notify.Pulse()
+    for turns in (0, 1, 1, 1, 2):
+        pulse.beat(turns)
+    notify.stopping()
+    assert [systemd.recv(4096) for _ in range(3)] == [b"WATCHDOG=1", b"WATCHDOG=1", b"STOPPING=1"]
+
+
 def test_without_systemd_nothing_happens(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     notify.ready()
