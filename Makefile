@@ -3,14 +3,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check e2e-trainers interruptions containers systemd metrics large bench bench-smoke clean
+.PHONY: demo test check e2e-trainers interruptions containers systemd metrics e2e-vm large bench bench-smoke clean
 
 demo: $(VENV)/.installed  ## a training is launched, its machine lost, and nothing else
 	@$(BIN)/runctl-demo
 
 test: $(VENV)/.installed  ## everything but the real trainers and the large files, in parallel
 	$(BIN)/pytest --ignore=tests/e2e/trainers --ignore=tests/bench --ignore=tests/large \
-		--ignore=tests/interruptions --ignore=tests/containers --ignore=tests/metrics --ignore=tests/systemd
+		--ignore=tests/interruptions --ignore=tests/containers --ignore=tests/metrics --ignore=tests/systemd --ignore=tests/vm
 
 check: $(VENV)/.installed  ## ruff, format, mypy strict on code and tests, the layers
 	$(BIN)/ruff check .
@@ -32,6 +32,9 @@ systemd: $(VENV)/.installed  ## the agent's unit and the training's under a real
 
 metrics: $(VENV)/.installed  ## the metrics and the alert rules by promtool and node_exporter: those in the PATH, or Debian's, unpacked
 	$(BIN)/pytest -n 0 tests/metrics
+
+e2e-vm: $(VENV)/.installed  ## one machine under qemu: cloud-init, cgroup v2, the power button; needs root, and brings qemu by apt-get
+	$(BIN)/pytest -n 0 --timeout=2400 tests/vm
 
 large: $(VENV)/.installed  ## files of 6 GiB, sparse and random, to S3 and back; needs 30 GB of room
 	$(BIN)/pytest -n 0 -rP --show-capture=stdout tests/large

@@ -28,8 +28,8 @@ def root_tar() -> Path:
     missing = [package for tool, package in TOOLS.items() if shutil.which(tool) is None]
     if missing:
         assert shutil.which("apt-get"), f"{', '.join(missing)} are missing, and there is no apt-get to install them"
-        _done("apt-get", "-q", "update")
-        _done("apt-get", "-q", "install", "-y", "--no-install-recommends", *missing)
+        done("apt-get", "-q", "update")
+        done("apt-get", "-q", "install", "-y", "--no-install-recommends", *missing)
     release = dict(line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line)
     suite = release.get("VERSION_CODENAME", "").strip('"')
     assert suite, "debootstrap makes Debian and Ubuntu only, and this is neither"
@@ -39,9 +39,9 @@ def root_tar() -> Path:
         cache.mkdir(parents=True, exist_ok=True)
         root = cache / f"making-{os.getpid()}"
         try:
-            _done("debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", suite, str(root))
-            _done("chroot", str(root), "useradd", "--create-home", "--uid", "4711", "--shell", "/bin/bash", "trainer")
-            _done("tar", "-C", str(root), "-cf", f"{tar}.{os.getpid()}", ".")
+            done("debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", suite, str(root))
+            done("chroot", str(root), "useradd", "--create-home", "--uid", "4711", "--shell", "/bin/bash", "trainer")
+            done("tar", "-C", str(root), "-cf", f"{tar}.{os.getpid()}", ".")
             Path(f"{tar}.{os.getpid()}").rename(tar)
         finally:
             shutil.rmtree(root, ignore_errors=True)
@@ -50,7 +50,7 @@ def root_tar() -> Path:
 
 def unpacked(tar: Path, root: Path) -> Path:
     root.mkdir()
-    _done("tar", "-C", str(root), "-xf", str(tar))
+    done("tar", "-C", str(root), "-xf", str(tar))
     return root
 
 
@@ -175,7 +175,8 @@ def install(machine: Machine, spec: str, environ: Mapping[str, str]) -> None:
     machine.run("systemctl", "daemon-reload")
 
 
-def _done(*argv: str) -> None:
+def done(*argv: str, folder: Path | None = None) -> None:
+    """Run it to its good end, in `folder`. Raises AssertionError with what it said."""
     environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=False, timeout=900)
-    assert done.returncode == 0, f"{' '.join(argv)}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+    ended = subprocess.run(argv, env=environ, capture_output=True, text=True, check=False, timeout=900, cwd=folder)
+    assert ended.returncode == 0, f"{' '.join(argv)}: {ended.stdout[-2000:]}{ended.stderr[-2000:]}"
