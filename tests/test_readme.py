@@ -147,7 +147,9 @@ def test_what_pip_installs_is_whole(tmp_path: Path) -> None:
     call = "from runctl_agent.cli import main; main()"
     env = {**os.environ, "PYTHONPATH": str(tmp_path / "installed")}
     told = subprocess.run([sys.executable, "-c", call, "--version"], env=env, check=True, capture_output=True, text=True)
-    assert told.stdout == f"runctl-agent {settings['project']['version']}\n"
+    commit = (tmp_path / "installed" / "runctl_agent" / "commit.txt").read_text().strip()
+    assert re.fullmatch(r"[0-9a-f]{12}(-dirty)?|of no commit", commit)
+    assert told.stdout == f"runctl-agent {settings['project']['version']} ({commit})\n"
 
 
 @pytest.mark.parametrize(

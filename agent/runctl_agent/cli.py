@@ -60,7 +60,9 @@ def main() -> None:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"runctl-agent {__version__}")
+        from .build import described
+
+        typer.echo(f"runctl-agent {__version__} ({described()})")
         raise typer.Exit
 
 

@@ -37,7 +37,9 @@ def main() -> None:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"runctl {__version__}")
+        from runctl_agent.build import described
+
+        typer.echo(f"runctl {__version__} ({described()})")
         raise typer.Exit
 
 
