@@ -3,14 +3,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check e2e-trainers interruptions containers systemd metrics e2e-vm large bench bench-smoke clean
+.PHONY: demo test check e2e-trainers interruptions containers systemd metrics e2e-vm packer lock large bench bench-smoke clean
 
 demo: $(VENV)/.installed  ## a training is launched, its machine lost, and nothing else
 	@$(BIN)/runctl-demo
 
 test: $(VENV)/.installed  ## everything but the real trainers and the large files, in parallel
 	$(BIN)/pytest --ignore=tests/e2e/trainers --ignore=tests/bench --ignore=tests/large \
-		--ignore=tests/interruptions --ignore=tests/containers --ignore=tests/metrics --ignore=tests/systemd --ignore=tests/vm
+		--ignore=tests/interruptions --ignore=tests/containers --ignore=tests/metrics --ignore=tests/packer/machine --ignore=tests/systemd \
+		--ignore=tests/vm
 
 check: $(VENV)/.installed  ## ruff, format, mypy strict on code and tests, the layers
 	$(BIN)/ruff check .
@@ -35,6 +36,14 @@ metrics: $(VENV)/.installed  ## the metrics and the alert rules by promtool and 
 
 e2e-vm: $(VENV)/.installed  ## one machine under qemu: cloud-init, cgroup v2, the power button; needs root, and brings qemu by apt-get
 	$(BIN)/pytest -n 0 --timeout=2400 tests/vm
+
+packer: $(VENV)/.installed  ## install.sh and a whole packer build inside a booted machine; needs root, and brings packer and nspawn by apt-get
+	$(BIN)/pytest -n 0 --timeout=1200 tests/packer/machine
+
+lock: $(VENV)/.installed  ## packer/requirements.lock anew: the newest versions that pyproject.toml allows
+	sed -i '/^[^#]/,$$d' packer/requirements.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --extra gpu --extra compress --extra metrics \
+		pyproject.toml >> packer/requirements.lock
 
 large: $(VENV)/.installed  ## files of 6 GiB, sparse and random, to S3 and back; needs 30 GB of room
 	$(BIN)/pytest -n 0 -rP --show-capture=stdout tests/large

@@ -1,226 +1,148 @@
-#!/usr/bin/env bash
-# Puts the runctl agent on a machine with systemd: by Packer, by hand, or from user-data. Again is an upgrade in place.
+#!/bin/bash
+# Puts the runctl agent on a machine, or takes it off: by Packer, by hand, from user-data. Any systemd machine; as root.
 #
-#   install.sh --wheel FILE [--wheels DIR] [--units DIR] [--requirements FILE] [--login-user NAME]
-#   install.sh --uninstall      what was installed goes; /etc/runctl and /var/lib/runctl stay
-#   install.sh --clean          what an image must not have goes: for the last step of a build
+#   install.sh --wheel FILE [--wheels DIR] [--units DIR] [--requirements FILE] [--python PATH] [--login-user NAME]
+#   install.sh --uninstall [--purge]      what it saved and its spec stay, but for --purge
+#   install.sh --clean                    what an image must not have: see packer/clean.sh beside it
 #
-#   --wheel         runctl-*.whl
-#   --wheels        a folder with the wheel of every requirement: nothing is fetched
-#   --units         default: ../systemd, beside this script's folder
-#   --requirements  default: requirements.lock in this script's folder; every hash is compared
-#   --login-user    whose trainings these are; default: the first of ubuntu, ec2-user, admin that there is
+#   --wheel FILE         runctl's wheel (`python -m build --wheel`). Default: the one dist/runctl-*.whl of this checkout
+#   --wheels DIR         a folder with the wheels of all that it needs: nothing is downloaded. Default: from PyPI, by hash
+#   --units DIR          the units. Default: systemd/ of this checkout
+#   --requirements FILE  versions and hashes of all that it needs. Default: requirements.lock beside this script
+#   --python PATH        this Python, 3.11.4 or newer, and no other. Default: found, else installed
+#   --login-user NAME    whose trainings these are. Default: the first of ubuntu, ec2-user, admin that there is
 #
-# For tests: RUNCTL_ROOT, a directory that stands for /.
+# /opt/runctl is a link to /opt/runctl-VERSION-HASH. Without a run spec the agent is enabled and waits.
+# Twice is once: where the same wheel, versions and Python are installed, nothing is built and nothing restarted. Another version
+# is built beside the old one, the link is moved in one step, and the agent alone is restarted: the training goes on.
+# Exit codes: 0 done, 2 usage, 1 anything else; what was installed before is then in use as before.
+# For tests: RUNCTL_ROOT, a folder that stands for /.
+
 set -euo pipefail
+umask 022
 
-HERE=$(cd "$(dirname "$0")" && pwd)
-ROOT=${RUNCTL_ROOT:-}
-OPT=$ROOT/opt
-UNIT_DIR=$ROOT/etc/systemd/system
-PYTHON_VERSION=3.12.16 # where the distribution has none that is new enough
-SERVICES="autoscaling ec2 s3 sts" # whose models are kept: all others are 20 MB that no agent reads
+root=${RUNCTL_ROOT:-}
+opt=$root/opt
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=packer/python.sh
+. "$here/python.sh"
+# shellcheck source=packer/system.sh
+. "$here/system.sh"
 
-say() { echo "install.sh: $*"; }
-die() {
-  echo "install.sh: $1: $2" >&2
-  echo "  mend: $3" >&2
-  exit 1
+say() { printf 'install.sh: %s\n' "$*"; }
+
+# What happened, why, and the command that mends it; the exit code last.
+fail() {
+  printf 'install.sh: %s: %s\n  mend: %s\n' "$1" "$2" "$3" >&2
+  exit "${4:-1}"
 }
+
+usage() { fail "$1" "$2" "$here/install.sh --help" 2; }
 
 main() {
-  WHEEL='' WHEELS='' UNITS=$HERE/../systemd REQUIREMENTS=$HERE/requirements.lock LOGIN_USER='' ACTION=install
+  local action=install name
+  # shellcheck disable=SC2034 # the parts beside this script read them
+  wheel='' wheels='' units=$here/../systemd requirements=$here/requirements.lock python='' login_user='' purge=no
   while [ $# -gt 0 ]; do
     case $1 in
-      --wheel | --wheels | --units | --requirements | --login-user)
-        [ $# -ge 2 ] || die "$1" "it needs a value" "$0 --help"
-        case $1 in
-          --wheel) WHEEL=$2 ;;
-          --wheels) WHEELS=$2 ;;
-          --units) UNITS=$2 ;;
-          --requirements) REQUIREMENTS=$2 ;;
-          --login-user) LOGIN_USER=$2 ;;
-        esac
-        shift 2
+      --wheel | --wheels | --units | --requirements | --python | --login-user)
+        [ $# -ge 2 ] || usage "$1 stands alone" "it needs a value"
+        name=${1#--}
+        printf -v "${name//-/_}" %s "$2"
+        shift
         ;;
-      --uninstall | --clean) ACTION=${1#--} && shift ;;
-      -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" && exit 0 ;;
-      *) die "$1" "no such option" "$0 --help" ;;
+      --uninstall | --clean) action=${1#--} ;;
+      --purge) purge=yes ;;
+      -h | --help) sed -n '2,/^$/s/^# \{0,1\}//p' "$here/install.sh" && exit 0 ;;
+      *) usage "there is no option $1" "install.sh knows those in its head" ;;
     esac
+    shift
   done
-  [ -n "$ROOT" ] || [ "$(id -u)" = 0 ] || die "nothing was done" "only root may install" "sudo $0 …"
-  "do_$ACTION"
-}
-
-do_install() {
-  [ -f "$WHEEL" ] || die "--wheel ${WHEEL:-(none)}" "there is no such file" "build it: python3 -m pip wheel --no-deps -w dist ."
-  [ -f "$REQUIREMENTS" ] || die "$REQUIREMENTS" "there is no such file" "--requirements FILE"
-  [ -f "$UNITS/runctl-agent.service" ] || die "$UNITS" "it has no runctl-agent.service" "--units DIR, the folder systemd/ of the repository"
-  find_python
-  local name version target
-  name=$(basename "$WHEEL") version=$(basename "$WHEEL" | cut -d- -f2)
-  target=runctl-$version-$(cat "$WHEEL" "$REQUIREMENTS" | sha256sum | cut -c1-12)
-  if [ -f "$OPT/$target/.complete" ]; then
-    say "$name is there already, in /opt/$target"
-  else
-    build "$OPT/$target"
-  fi
-  put_units
-  # In one step: whoever starts the agent meanwhile finds the one or the other.
-  ln -sfn "$target" "$OPT/.runctl.new" && mv -T "$OPT/.runctl.new" "$OPT/runctl"
-  mkdir -p "$ROOT/usr/local/bin" "$ROOT/etc/runctl"
-  ln -sfn /opt/runctl/bin/runctl "$ROOT/usr/local/bin/runctl"
-  ln -sfn /opt/runctl/bin/runctl-agent "$ROOT/usr/local/bin/runctl-agent"
-  keep_others_off
-  start_units
-  forget_older "$target"
-  say "$("$OPT/runctl/bin/runctl-agent" --version) is installed"
-}
-
-# PYTHON becomes an interpreter of 3.11.4 or newer that can make virtual environments.
-find_python() {
-  if pick_python; then return; fi
-  local id
-  id=$(. "$ROOT/etc/os-release" && echo "${ID:-} ${ID_LIKE:-}")
-  case " $id " in
-    *" debian "* | *" ubuntu "*) apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q install -y python3 python3-venv python3-pip ;;
-    *" amzn "*) dnf -y -q install python3.12 python3.12-pip ;;
-    *) die "there is no Python 3.11.4 or newer" "this script knows Debian, Ubuntu and Amazon Linux only, not: $id" "install python3.12 with venv, then run it again" ;;
+  [ -n "$root" ] || [ "$(id -u)" = 0 ] || fail "nothing was changed" "only root may" "sudo $0"
+  case $action in
+    install) install_all ;;
+    uninstall) uninstall_all ;;
+    clean) exec "$here/clean.sh" ;;
   esac
-  if pick_python; then return; fi
-  standalone_python
 }
 
-pick_python() {
-  local candidate
-  for candidate in python3.13 python3.12 python3.11 python3; do
-    if PYTHON=$(command -v "$candidate") &&
-      "$PYTHON" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11, 4))' 2>/dev/null &&
-      { [ "$(basename "$PYTHON")" != python3 ] || [ "$("$PYTHON" -c 'import sys; print(sys.prefix == sys.base_prefix)')" = True ]; }; then
-      return 0
-    fi
-  done
-  # Debian 12 has 3.11.2, whose tarfile lacks nothing that is used where the data filter was backported.
-  if PYTHON=$(command -v python3) && "$PYTHON" -c 'import sys, venv, ensurepip, tarfile; tarfile.data_filter; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
-    return 0
+install_all() {
+  find_wheel
+  [ -f "$requirements" ] || usage "there are no versions to install" "$requirements is no file"
+  [ -f "$units/runctl-agent.service" ] || usage "there are no units to install" "$units has no runctl-agent.service"
+  [ -z "$wheels" ] || [ -d "$wheels" ] || usage "nothing can be taken from $wheels" "it is no folder"
+  find_python
+  local version target before
+  version=$(wheel_version)
+  target=$opt/runctl-$version-$(identity)
+  before=$(readlink -f "$opt/runctl" || true)
+  if [ -e "$opt/runctl" ] && [ ! -L "$opt/runctl" ]; then
+    fail "$opt/runctl was left alone" "it is no link of install.sh's" "mv $opt/runctl $opt/runctl.old"
   fi
-  return 1
+  if [ -f "$target/.complete" ]; then
+    say "$target is there already"
+  else
+    build "$target"
+  fi
+  # In one step: whoever starts the agent meanwhile finds the one or the other.
+  ln -sfn "${target##*/}" "$opt/.runctl.new"
+  mv -T "$opt/.runctl.new" "$opt/runctl"
+  mkdir -p "$root/usr/local/bin"
+  ln -sfn /opt/runctl/bin/runctl-agent "$root/usr/local/bin/runctl-agent"
+  ln -sfn /opt/runctl/bin/runctl "$root/usr/local/bin/runctl"
+  install_system
+  begin "$before" "$target"
+  forget_old "$before" "$target"
+  say "$("$opt/runctl/bin/runctl-agent" --version) is installed: $target"
 }
 
-# A standalone CPython by uv, which knows its hash; uv itself comes by the hash in uv.lock.
-standalone_python() {
-  [ -z "$WHEELS" ] || die "there is no Python 3.11.4 or newer" "and with --wheels nothing is fetched" "install one, then run it again"
-  local fetched
-  fetched=$(mktemp -d)
-  python3 -m pip install -q --disable-pip-version-check --require-hashes --no-deps --target "$fetched" -r "$HERE/uv.lock"
-  UV_PYTHON_INSTALL_DIR=$OPT/runctl-python "$fetched/bin/uv" python install -q --no-bin "$PYTHON_VERSION"
-  PYTHON=$(UV_PYTHON_INSTALL_DIR=$OPT/runctl-python "$fetched/bin/uv" python find --managed-python "$PYTHON_VERSION")
-  rm -rf "$fetched"
-  say "this release has no Python 3.11: a standalone CPython $PYTHON_VERSION is in /opt/runctl-python"
+find_wheel() {
+  if [ -z "$wheel" ]; then
+    local found=("$here"/../dist/runctl-*.whl)
+    [ -f "${found[0]}" ] || usage "there is no wheel to install" "neither --wheel nor $here/../dist has one"
+    [ ${#found[@]} = 1 ] || usage "which wheel?" "there are ${#found[@]} in $here/../dist, say --wheel"
+    wheel=${found[0]}
+  fi
+  case $wheel in
+    */runctl-*.whl | runctl-*.whl) [ -f "$wheel" ] || usage "nothing can be installed from $wheel" "it is no file" ;;
+    *) usage "nothing can be installed from $wheel" "the name of a wheel of runctl begins with runctl- and ends with .whl" ;;
+  esac
 }
 
-# A virtual environment, whole or not there.
+wheel_version() { # runctl-0.1.0-py3-none-any.whl
+  local name=${wheel##*/}
+  name=${name#runctl-}
+  printf %s "${name%%-*}"
+}
+
+# Twelve digits for what makes an installation: the wheel, the versions, the Python, and how it is built.
+identity() {
+  { cat "$wheel" "$requirements" "$here/trim.py" "$here/sbom.py" && "$python" -VV && printf %s "$python"; } | sha256sum | cut -c1-12
+}
+
+# A whole new environment; what an earlier try left half made is made anew.
 build() {
-  local pip=("$1/bin/python" -m pip install -q --disable-pip-version-check --no-cache-dir)
-  [ -z "$WHEELS" ] || pip+=(--no-index --find-links "$WHEELS")
-  rm -rf "$1"
-  mkdir -p "$OPT"
-  "$PYTHON" -m venv "$1"
-  "${pip[@]}" --require-hashes --no-deps -r "$REQUIREMENTS"
-  "${pip[@]}" --no-deps --no-index "$WHEEL"
-  trim "$1"
-  "$1/bin/python" -m compileall -q "$1/lib" || true # what can't be compiled is compiled when it is used, or is a test of somebody's
-  "$1/bin/python" "$HERE/sbom.py" >"$1/sbom.json"
-  "$1/bin/runctl-agent" --version >/dev/null || die "$1" "what was installed does not start" "$1/bin/runctl-agent --version"
-  touch "$1/.complete"
-}
-
-# The models of services that the agent never calls.
-trim() {
-  local data folder
-  for data in "$1"/lib/python*/site-packages/botocore/data; do
-    for folder in "$data"/*/; do
-      case " $SERVICES " in
-        *" $(basename "$folder") "*) ;;
-        *) rm -rf "$folder" ;;
-      esac
-    done
-  done
-}
-
-put_units() {
-  local unit
-  mkdir -p "$UNIT_DIR"
-  for unit in "$UNITS"/*.service "$UNITS"/*.path; do
-    if [ -f "$unit" ]; then install -m 0644 "$unit" "$UNIT_DIR/"; fi
-  done
-  for unit in "$UNITS"/*.tmpfiles; do
-    if [ -f "$unit" ]; then install -D -m 0644 "$unit" "$ROOT/usr/lib/tmpfiles.d/$(basename "$unit" .tmpfiles).conf"; fi
-  done
-  if [ -z "$LOGIN_USER" ]; then
-    for unit in ubuntu ec2-user admin; do
-      if [ -z "$LOGIN_USER" ] && grep -q "^$unit:" "$ROOT/etc/passwd"; then LOGIN_USER=$unit; fi
-    done
-  fi
-  if [ -n "$LOGIN_USER" ]; then
-    mkdir -p "$UNIT_DIR/runctl-agent.service.d"
-    printf '[Service]\nEnvironment=RUNCTL_LOGIN_USER=%s\n' "$LOGIN_USER" >"$UNIT_DIR/runctl-agent.service.d/10-login-user.conf"
-  fi
-}
-
-# Who restarts services, or machines, asks nobody about trainings.
-keep_others_off() {
-  if [ -d "$ROOT/etc/needrestart" ]; then
-    mkdir -p "$ROOT/etc/needrestart/conf.d"
-    echo '$nrconf{override_rc}{qr(^runctl-)} = 0;' >"$ROOT/etc/needrestart/conf.d/runctl.conf"
-  fi
-  if [ -d "$ROOT/etc/apt/apt.conf.d" ]; then
-    echo 'Unattended-Upgrade::Automatic-Reboot "false";' >"$ROOT/etc/apt/apt.conf.d/90runctl"
-  fi
-  mkdir -p "$ROOT/etc/systemd/journald.conf.d"
-  printf '[Journal]\nSystemMaxUse=256M\n' >"$ROOT/etc/systemd/journald.conf.d/runctl.conf"
-}
-
-start_units() {
-  local enabled=(runctl-agent.service)
-  if [ -f "$UNIT_DIR/runctl-agent.path" ]; then enabled+=(runctl-agent.path); fi
-  systemctl ${ROOT:+"--root=$ROOT"} --quiet enable "${enabled[@]}"
-  if [ -z "$ROOT" ] && [ -d /run/systemd/system ]; then
-    systemctl daemon-reload
-    if [ -f "$UNIT_DIR/runctl-agent.path" ]; then systemctl start runctl-agent.path; fi
-    systemctl try-restart runctl-agent.service # the training is a unit of its own, and goes on
-    if [ -f /etc/runctl/run.yaml ]; then systemctl start --no-block runctl-agent.service; fi
-  fi
-}
-
-# The version before stays: an agent may still be ending in it, and it is the way back.
-forget_older() {
-  local found
-  ls -dt "$OPT"/runctl-[0-9]* | while read -r found; do
-    if [ "$(basename "$found")" != "$1" ]; then echo "$found"; fi
-  done | tail -n +2 | xargs -r rm -rf
-}
-
-do_uninstall() {
-  if [ -z "$ROOT" ] && [ -d /run/systemd/system ]; then
-    systemctl stop runctl-agent.path runctl-agent.service 2>/dev/null || true # neither may be there
-  fi
-  systemctl ${ROOT:+"--root=$ROOT"} --quiet disable runctl-agent.service runctl-agent.path 2>/dev/null || true
-  rm -rf "$UNIT_DIR"/runctl-agent.{service,path,service.d} "$ROOT"/usr/lib/tmpfiles.d/runctl*.conf "$OPT"/runctl "$OPT"/runctl-*
-  rm -f "$ROOT"/usr/local/bin/runctl{,-agent} "$ROOT"/etc/needrestart/conf.d/runctl.conf "$ROOT"/etc/apt/apt.conf.d/90runctl
-  rm -f "$ROOT"/etc/systemd/journald.conf.d/runctl.conf
-  if [ -z "$ROOT" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
-  say "runctl is gone; /etc/runctl and /var/lib/runctl are left"
-}
-
-do_clean() {
-  if command -v cloud-init >/dev/null && [ -z "$ROOT" ]; then cloud-init clean --logs --seed; fi
-  rm -rf "$ROOT"/etc/runctl/run.yaml "$ROOT"/var/lib/runctl "$ROOT"/var/lib/cloud/instance{,s} "$ROOT"/root/.cache "$ROOT"/home/*/.cache
-  rm -f "$ROOT"/etc/ssh/ssh_host_*_key{,.pub} "$ROOT"/{root,home/*}/.ssh/authorized_keys "$ROOT"/{root,home/*}/.*_history
-  : >"$ROOT/etc/machine-id" # empty: made at the first boot (machine-id(5))
-  rm -f "$ROOT/var/lib/dbus/machine-id" "$ROOT/var/lib/systemd/random-seed"
-  find "$ROOT/var/log" -type f -delete
-  say "clean: no key, no id, no log, no run"
+  local target=$1 pip=("$1/bin/python" -m pip --isolated --disable-pip-version-check --no-cache-dir -q install --no-deps)
+  say "building $target by $("$python" -V)"
+  rm -rf "$target"
+  mkdir -p "$opt"
+  trap 'rm -rf "$building"' EXIT
+  building=$target
+  "$python" -m venv "$target"
+  local from=()
+  [ -z "$wheels" ] || from=(--no-index --find-links "$wheels")
+  "${pip[@]}" --require-hashes --only-binary :all: "${from[@]}" -r "$requirements" ||
+    fail "$target could not be built" "not everything in $requirements can be had${wheels:+ from $wheels}" \
+      "python3 -m pip download --require-hashes -r $requirements -d DIR, on a machine with a network; then --wheels DIR"
+  # A Debian that has what 3.11.4 brought, in an older Python, is new enough: see usable().
+  "${pip[@]}" --no-index --ignore-requires-python "$wheel" || fail "$target could not be built" "$wheel can't be installed" "build the wheel again"
+  "$target/bin/python" -I "$here/trim.py"
+  "$target/bin/python" -I "$here/sbom.py" "$requirements" >"$target/sbom.json"
+  # Nothing installs into it later: the next version is an environment of its own.
+  "$target/bin/python" -m pip --isolated -q uninstall -y pip setuptools 2>/dev/null || true
+  "$target/bin/runctl-agent" --version >/dev/null
+  : >"$target/.complete"
+  trap - EXIT
 }
 
 main "$@"

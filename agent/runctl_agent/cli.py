@@ -23,6 +23,7 @@ from .errors import NotFoundError, RunctlError, UsageError, WrongStateError
 
 if TYPE_CHECKING:
     from .contract.spec import Spec
+    from .finding import Finding
 
 # The libraries of a command are imported by that command: `--help` loads neither boto3 nor watchdog.
 
@@ -193,8 +194,18 @@ def restore(
 
 
 @app.command()
-def doctor(config: Config = CONFIG, state_dir: StateDir = "", as_json: Json = False) -> None:
+def doctor(
+    config: Config = CONFIG,
+    state_dir: StateDir = "",
+    image: Annotated[bool, typer.Option("--image", help="Whether this machine is fit to be an image.")] = False,
+    root: Annotated[str, typer.Option("--root", metavar="DIR", help="With --image: the image's files.", show_default=True)] = "/",
+    as_json: Json = False,
+) -> None:
     """Try what the agent needs: identity, S3 rights by doing, tag rights, disk, inotify, clock."""
+    if image:
+        from .image_check import examine
+
+        return _tell(examine(root), as_json=as_json)
     from .doctor import Doctor
     from .machine import Machine
     from .runtime import ThreadRuntime
@@ -202,7 +213,11 @@ def doctor(config: Config = CONFIG, state_dir: StateDir = "", as_json: Json = Fa
     runtime = ThreadRuntime()
     spec = _spec(config, state_dir)
     _log_warnings()
-    findings = Doctor(runtime, spec, Machine(runtime, spec, _made(state_dir))).examine()
+    return _tell(Doctor(runtime, spec, Machine(runtime, spec, _made(state_dir))).examine(), as_json=as_json)
+
+
+def _tell(findings: list[Finding], *, as_json: bool) -> None:
+    """Every finding; the exit code is that of the first that failed."""
     if as_json:
         typer.echo(json.dumps([finding.plain() for finding in findings]))
     else:

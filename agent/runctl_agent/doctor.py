@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import zlib
-from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 
 from .contract.spec import Spec
@@ -18,7 +16,8 @@ from .disk.roots import MORE_INSTANCES, MORE_WATCHES
 from .disk.stage import Stager
 from .disk.trial import try_to_hold
 from .disk.watch import Inotify
-from .errors import NotFoundError, RunctlError, StoreRefused, StoreUnavailable, WrongStateError
+from .errors import NotFoundError, StoreRefused, StoreUnavailable, WrongStateError
+from .finding import Check, Finding, find
 from .machine import Machine
 from .records import Held, Instance
 from .runtime import Runtime
@@ -40,32 +39,6 @@ HOLDS = {
     Held.DESCRIPTOR: "by open descriptors, which end with the agent: no place for snapshots is on its file system",
 }
 
-Check = Callable[[], str | Advice]
-"""What is well, for people. Raises RunctlError, or OSError."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """`text`: what is well, with the `advice` that makes it better if there is one; empty where `error` says what is not."""
-
-    name: str
-    text: str
-    error: RunctlError | None = None
-    advice: str = ""
-
-    def plain(self) -> dict[str, object]:
-        """For JSON."""
-        if self.error is None:
-            advice = {"advice": self.advice} if self.advice else {}
-            return {"name": self.name, "ok": True, "text": self.text, **advice}
-        return {"name": self.name, "ok": False, "what": self.error.what, "why": self.error.why, "mend": self.error.mend}
-
-    def __str__(self) -> str:
-        if self.error is None:
-            return f"note {self.name}: {self.text}\n     mend: {self.advice}" if self.advice else f"ok   {self.name}: {self.text}"
-        line = f"FAIL {self.name}: {self.error}"
-        return f"{line}\n     mend: {self.error.mend}" if self.error.mend else line
-
 
 class Doctor:
     """Leaves nothing in S3 but `probe.json`, and may run beside the agent."""
@@ -83,14 +56,14 @@ class Doctor:
         """Every check, in the order in which they are best mended."""
         try:
             return [
-                _find("identity", self._identity),
-                _find("clock", self._clock),
+                find("identity", self._identity),
+                find("clock", self._clock),
                 *self._s3(),
-                *([_find("tags", self._tags)] if self._instance is not None else []),
-                _find("state directory", self._state_dir),
-                *(_find(f"space {path}", partial(self._space, path)) for path in self._file_systems()),
-                _find("inotify", self._inotify),
-                *([_find("docker", lambda: f"version {Docker().version()} answers")] if self._spec.training.image else []),
+                *([find("tags", self._tags)] if self._instance is not None else []),
+                find("state directory", self._state_dir),
+                *(find(f"space {path}", partial(self._space, path)) for path in self._file_systems()),
+                find("inotify", self._inotify),
+                *([find("docker", lambda: f"version {Docker().version()} answers")] if self._spec.training.image else []),
                 *(finding for root in self._roots for finding in self._root(root)),
             ]
         finally:
@@ -139,7 +112,7 @@ class Doctor:
             **({"delete": self._delete} if self._spec.retention.wanted else {}),
             "lifecycle": self._lifecycle,
         }
-        return [_find(f"s3 {name}", partial(self._reached, check)) for name, check in checks.items()]
+        return [find(f"s3 {name}", partial(self._reached, check)) for name, check in checks.items()]
 
     def _reached(self, check: Check) -> str | Advice:
         """Where nothing answers, every right would fail of that, and each only after all of its patience."""
@@ -249,10 +222,10 @@ class Doctor:
         return f"{directories} director{'y' if directories == 1 else 'ies'} to watch, {most} allowed"
 
     def _root(self, root: str) -> list[Finding]:
-        watched = _find(f"watched {root}", partial(self._readable, root))
+        watched = find(f"watched {root}", partial(self._readable, root))
         if watched.error is not None or not os.path.isdir(root):
             return [watched]
-        return [watched, _find(f"staging {root}", partial(self._holds, root))]
+        return [watched, find(f"staging {root}", partial(self._holds, root))]
 
     def _readable(self, root: str) -> str:
         """Read as the agent reads it, every candidate."""
@@ -270,16 +243,6 @@ class Doctor:
     def _holds(self, root: str) -> str:
         held, place = try_to_hold(root, self._machine.home(), self._roots)
         return f"{HOLDS[held]}{f', in {place}' if place else ''}"
-
-
-def _find(name: str, check: Check) -> Finding:
-    try:
-        found = check()
-        return Finding(name, found) if isinstance(found, str) else Finding(name, found.text, advice=found.mend)
-    except RunctlError as error:
-        return Finding(name, "", error)
-    except OSError as error:
-        return Finding(name, "", WrongStateError(f"{name} could not be examined", str(error), "mend that, and try again"))
 
 
 def _directories(root: str) -> int:

@@ -96,14 +96,14 @@ class Machine:
 
 
 @contextmanager
-def machine(root: Path, shared: Path, console: Path, memory: int = 0, *, bare: bool = False) -> Iterator[Machine]:
-    """Booted; at the end it is lost. `memory`: bytes that all of it may have; 0: no limit. `bare`: no agent is in /opt/runctl."""
+def machine(root: Path, shared: Path, console: Path, memory: int = 0) -> Iterator[Machine]:
+    """Booted; at the end it is lost. `memory`: bytes that all of it may have; 0: no limit."""
     journal = console.with_name("journal")
     journal.mkdir()
     binds = {str(REPOSITORY), sys.prefix, *([sys.base_prefix] if not sys.base_prefix.startswith("/usr") else [])}
     argv = ["systemd-nspawn", "-q", "-D", str(root), "-M", f"runctl-{uuid.uuid4().hex[:8]}", "--boot", "--register=no"]
     argv += ["--keep-unit", "--console=read-only", "--volatile=overlay", f"--bind={shared}:/srv/run"]
-    argv += [f"--bind-ro={path}" for path in sorted(binds)] + ([] if bare else [f"--bind-ro={sys.prefix}:/opt/runctl"])
+    argv += [f"--bind-ro={path}" for path in sorted(binds)] + [f"--bind-ro={sys.prefix}:/opt/runctl"]
     argv += [f"--bind={journal}:/var/log/journal"]
     with own_cgroups(memory) as cgroups:
         joined = "".join(f"echo $$ > {path}/cgroup.procs && " for path in cgroups)

@@ -42,5 +42,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bare(root: Path, tmp_path: Path) -> Iterator[Machine]:
     shared = tmp_path / "shared"
     shared.mkdir()
-    with machine(root, shared, tmp_path / "console", bare=True) as found:
+    with machine(root, shared, tmp_path / "console") as found:
+        found.run("umount", "/opt/runctl")
+        found.run("rmdir", "/opt/runctl")
         yield found

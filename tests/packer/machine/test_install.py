@@ -1,4 +1,4 @@
-"""packer/install.sh inside a booted Debian: offline, from a folder of wheels. Debian's own Python is too old, so it is told one."""
+"""packer/install.sh inside a booted Debian: offline, from a folder of wheels. It is told its Python: one that this host has."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def another(wheel: Path, folder: Path, commit: str) -> Path:
 def test_it_installs_once_and_is_taken_off_again(bare: Machine, wheels: Path, own_wheel: Path) -> None:
     said = install(bare, wheels, own_wheel)
     assert "is installed" in said
-    target = bare.run("readlink", "/opt/runctl")
+    target = bare.run("readlink", "-f", "/opt/runctl")
     assert target.startswith("/opt/runctl-0.1.0-")
     version = bare.run("runctl-agent", "--version")
     assert version.startswith("runctl-agent 0.1.0 (")
@@ -59,7 +59,7 @@ def test_it_installs_once_and_is_taken_off_again(bare: Machine, wheels: Path, ow
     made = bare.run("stat", "-c", "%Y", f"{target}/.complete")
     assert "is there already" in install(bare, wheels, own_wheel)
     assert bare.run("stat", "-c", "%Y", f"{target}/.complete") == made
-    assert bare.run("readlink", "/opt/runctl") == target
+    assert bare.run("readlink", "-f", "/opt/runctl") == target
 
     bare.run("mkdir", "-p", "/var/lib/runctl")
     bare.run("bash", INSTALL, "--uninstall")
@@ -69,9 +69,9 @@ def test_it_installs_once_and_is_taken_off_again(bare: Machine, wheels: Path, ow
     assert bare.show("runctl-agent.service", "LoadState")["LoadState"] == "not-found"
 
 
-def test_without_its_wheels_nothing_is_in_use_that_was_not_before(bare: Machine, wheels: Path, own_wheel: Path, tmp_path: Path) -> None:
+def test_what_has_another_hash_is_refused(bare: Machine, wheels: Path, own_wheel: Path, tmp_path: Path) -> None:
     install(bare, wheels, own_wheel)
-    before = bare.run("readlink", "/opt/runctl")
+    before = bare.run("readlink", "-f", "/opt/runctl")
     for wheel in (bare.shared / "wheels").glob("boto3-*.whl"):
         wheel.write_bytes(wheel.read_bytes() + b"tampered with")
     other = another(own_wheel, tmp_path / "other", "f" * 12)
@@ -81,5 +81,48 @@ def test_without_its_wheels_nothing_is_in_use_that_was_not_before(bare: Machine,
     assert "could not be built" in said
     assert "mend: " in said
     assert said.endswith("exit 1")
-    assert bare.run("readlink", "/opt/runctl") == before
+    assert bare.run("readlink", "-f", "/opt/runctl") == before
     assert bare.run("sh", "-c", "ls -d /opt/runctl-*") == before, "the half made one is gone"
+
+
+def test_an_upgrade_restarts_the_agent_alone(bare: Machine, wheels: Path, own_wheel: Path, tmp_path: Path) -> None:
+    install(bare, wheels, own_wheel)
+    bare.run("systemctl", "stop", "runctl-agent.path")
+    stand_in = bare.file("/etc/systemd/system/runctl-agent.service.d")
+    stand_in.mkdir(exist_ok=True)
+    (stand_in / "test.conf").write_text(
+        "[Unit]\nConditionPathExists=\n[Service]\nType=exec\nWatchdogSec=0\nExecStart=\n"
+        "ExecStart=/opt/runctl/bin/python -c 'import time; time.sleep(3600)'\n"
+    )
+    bare.run("systemctl", "daemon-reload")
+    bare.run("systemctl", "start", "runctl-agent.service")
+    bare.run("systemd-run", "--unit=runctl-train", "sleep", "3600")
+    agent, training = (bare.show(unit, "MainPID")["MainPID"] for unit in ("runctl-agent.service", "runctl-train.service"))
+    before = bare.run("readlink", "-f", "/opt/runctl")
+
+    install(bare, wheels, own_wheel)
+    assert bare.show("runctl-agent.service", "MainPID")["MainPID"] == agent, "the same again restarts nothing"
+
+    said = install(bare, wheels, another(own_wheel, tmp_path / "second", "2" * 12))
+    assert "restarting the agent" in said
+    assert "(222222222222)" in bare.run("runctl-agent", "--version")
+    bare.until(lambda: bare.show("runctl-agent.service", "MainPID")["MainPID"] not in (agent, "0"))
+    assert bare.show("runctl-train.service", "MainPID")["MainPID"] == training
+    assert bare.run("ls", "-d", before) == before, "the way back"
+
+    install(bare, wheels, another(own_wheel, tmp_path / "third", "3" * 12))
+    assert bare.run("sh", "-c", "ls -d /opt/runctl-0* | wc -l") == "2", "the one before the last is gone"
+
+
+def test_a_cleaned_machine_is_fit_to_be_an_image(bare: Machine, wheels: Path, own_wheel: Path) -> None:
+    install(bare, wheels, own_wheel)
+    bare.run("sh", "-c", "mkdir -p /root/.ssh /etc/ssh && echo key | tee /root/.ssh/authorized_keys /etc/ssh/ssh_host_rsa_key")
+    bare.run("sh", "-c", "echo spec > /etc/runctl/run.yaml; echo ls > /root/.bash_history; echo log > /var/log/some.log")
+    bare.run("systemctl", "stop", "runctl-agent.path", "runctl-agent.service")
+    found = json.loads(bare.run("runctl-agent", "doctor", "--image", "--json", check=False))
+    failed = {one["name"] for one in found if not one["ok"]}
+    assert {"run spec", "authorized keys", "host keys", "history", "logs", "journal", "machine-id"} <= failed
+    bare.run("bash", INSTALL, "--clean")
+    said = bare.run("runctl-agent", "doctor", "--image")
+    assert "FAIL" not in said
+    assert "systemd finds no fault" in said

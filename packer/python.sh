@@ -1,0 +1,102 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2154 # what install.sh was told
+# A Python for the agent: found, else installed as the distribution does it, else a standalone one by its hash. Part of install.sh.
+
+# The standalone CPython of python-build-standalone: needs glibc 2.17 and nothing else. Sums as in uv's own download-metadata.json.
+cpython_version=3.12.14
+cpython_release=20260814
+cpython_from=https://github.com/astral-sh/python-build-standalone/releases/download
+cpython_sha256_x86_64=5acfa3e9ba26b51ae161c83aff278da915b590d22373a424b2ba55b8afe91fcc
+cpython_sha256_aarch64=2d8e17dfd732102cfeb18e0e1fa6769b24caa034e159981129590fe409c7157a
+
+# Sets `python`. Raises by fail().
+find_python() {
+  if [ -n "$python" ]; then
+    usable "$python" || fail "$python can't be used" "it is older than 3.11.4, or has no venv and ensurepip" "--python PATH, or none"
+    return
+  fi
+  search && return
+  from_distribution
+  search && return
+  standalone
+}
+
+# 3.11.4 (pyproject.toml) brought tarfile's filters; Debian 12 has them in its 3.11.2.
+usable() {
+  "$1" -c 'import sys, venv, ensurepip, tarfile; sys.exit(sys.version_info < (3, 11) or not hasattr(tarfile, "data_filter"))' \
+    2>/dev/null
+}
+
+# The newest on PATH that we are tested with, else the system's own; one within a virtual environment is somebody's.
+search() {
+  local name found
+  for name in python3.13 python3.12 python3.11 python3; do
+    found=$(command -v "$name") || continue
+    if usable "$found" && "$found" -c 'import sys; sys.exit(sys.prefix != sys.base_prefix)'; then
+      python=$found
+      return 0
+    fi
+  done
+  return 1
+}
+
+# Ubuntu 24.04 has 3.12, Debian 12 a mended 3.11.2, Debian 13 has 3.13; Ubuntu 22.04's own 3.11 is a release candidate.
+from_distribution() {
+  if command -v apt-get >/dev/null; then
+    local id version
+    id=$(os_release ID)
+    version=$(os_release VERSION_ID)
+    case $id:$version in
+      ubuntu:2[0123].* | debian:1[01]) return 0 ;;
+    esac
+    say "apt-get installs python3 and python3-venv"
+    export DEBIAN_FRONTEND=noninteractive
+    if ! apt-get -q update || ! apt-get -q install -y --no-install-recommends python3 python3-venv; then say "apt-get could not"; fi
+  elif command -v dnf >/dev/null; then
+    say "dnf installs python3.12, or else python3.11"
+    if ! dnf -q -y install python3.12 && ! dnf -q -y install python3.11; then say "dnf could not"; fi
+  fi
+}
+
+os_release() { # of the file os-release(5); empty where it says nothing
+  # shellcheck source=/dev/null
+  (. "$root/etc/os-release" && eval "printf %s \"\${$1:-}\"")
+}
+
+standalone() {
+  local arch sum name archive home
+  arch=$(uname -m)
+  case $arch in
+    x86_64) sum=$cpython_sha256_x86_64 ;;
+    aarch64) sum=$cpython_sha256_aarch64 ;;
+    *) fail "no Python was found" "there is none to download for $arch" "--python PATH of 3.11.4 or newer" ;;
+  esac
+  home=$opt/runctl-python-$cpython_version
+  python=$home/bin/python3
+  if [ -f "$home/.complete" ] && usable "$python"; then return 0; fi
+  name=cpython-$cpython_version+$cpython_release-$arch-unknown-linux-gnu-install_only_stripped.tar.gz
+  if [ -n "$wheels" ] && [ -f "$wheels/$name" ]; then
+    archive=$wheels/$name
+  else
+    archive=$(mktemp)
+    say "downloading $name"
+    fetch "$cpython_from/$cpython_release/$name" "$archive" ||
+      fail "no Python was found" "$cpython_from/$cpython_release/$name can't be downloaded" \
+        "put it into the folder given by --wheels, or say --python PATH of 3.11.4 or newer"
+  fi
+  printf '%s  %s\n' "$sum" "$archive" | sha256sum --check --status ||
+    fail "$name was not unpacked" "its SHA-256 is not $sum" "download it again, by another way"
+  rm -rf "$home"
+  mkdir -p "$home"
+  tar -xzf "$archive" -C "$home" --strip-components 1 --no-same-owner
+  usable "$python" || fail "$python does not run" "$name is for another machine" "--python PATH of 3.11.4 or newer"
+  : >"$home/.complete"
+}
+
+fetch() { # URL FILE
+  if command -v curl >/dev/null; then
+    curl -fsSL --proto =https --retry 3 -o "$2" "$1"
+  else
+    wget -q --https-only -O "$2" "$1"
+  fi
+}
