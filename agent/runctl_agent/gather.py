@@ -56,8 +56,7 @@ class Gatherer:
         self._again: dict[Candidate, float] = {}
         self._forgotten: deque[tuple[Candidate, bool]] = deque()
         self._problems: dict[str, RunctlError] = {}
-        self._ended = False
-        self._ending = False
+        self._ended, self._asked, self._read_for = False, 0, 0
         self._adopting = False
         self._passing = False
         self.held = False
@@ -80,7 +79,7 @@ class Gatherer:
 
     def rescan(self) -> None:
         """Read everything again: somebody wants to be sure. Until then nothing is quiet."""
-        self._ending = True
+        self._asked += 1
         self._mailbox.put(None)
 
     def hold(self) -> None:
@@ -100,6 +99,10 @@ class Gatherer:
     def stop(self) -> None:
         self.stopping.set()
         self._mailbox.put(None)
+
+    @property
+    def _ending(self) -> bool:
+        return self._asked != self._read_for
 
     @property
     def quiet(self) -> bool:
@@ -170,14 +173,12 @@ class Gatherer:
         for change in self._mailbox.take_all(patience if at_most is None else min(at_most, patience or at_most)):
             if change is not None:
                 self._hint(change)
-        ending = self._ending
-        adopting = ending and self._adopting
-        if ending:
+        asked, adopting = self._asked, self._ending and self._adopting
+        if self._ending:
             self._whole.update(self._readers)
         self._due()
         self._look(adopting=adopting)
-        if ending:
-            self._ending = False
+        self._read_for = asked
 
     def _patience(self) -> float | None:
         now = self._moment()

@@ -279,16 +279,15 @@ class Pipeline:
 
     def _nothing_behind(self) -> bool:
         sender = self.sender
-        if sender is None or not sender.epoch or not self.gatherer.exhausted:
-            return False
-        return not self._journal.behind().checkpoints and not sender.busy
+        settled = sender is not None and sender.epoch > 0 and self.gatherer.exhausted
+        return settled and not self._journal.behind().checkpoints and not (sender is not None and sender.busy)
 
     def _republish(self, reached: Reached, committer: Committer, sender: Sender) -> None:
         """From now on to the tags and to S3 as well."""
 
         def put_status(body: bytes) -> None:
             # Without an epoch nothing is written yet: taking one changes the state. A fenced agent leaves it to the newer writer.
-            if sender.epoch and committer.fence() <= sender.epoch:
+            if sender.epoch and sender.holds():
                 reached.store.put(self.keys.status, body)
 
         before = self.publisher

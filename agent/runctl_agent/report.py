@@ -83,7 +83,9 @@ class Report:
             journal.put(BEFORE, self._kept)
         self.before = _remembered(journal.get(BEFORE) or "")
         self.life = begin(boot_id, runtime.now(), before)
+        self._unkept = ""  # why the journal does not know the life as it is
         self._decided: Decision | None = None
+        self._stood = before is not None and before.boot_id == boot_id and json.loads(self._kept).get("stood") is True
         self._rate = Rate()
         self._moved: tuple[int, Sending | None] | None = None
         self._last_sent_at: float | None = None
@@ -95,7 +97,7 @@ class Report:
     @property
     def stood(self) -> bool:
         """Whether the end is one that stood before this boot, and nothing was begun."""
-        return self._decided is not None and self._decided.outcome is not None
+        return self._stood
 
     def recovered(self) -> None:
         """The journal and the disk were read: from now on the agent follows what happens."""
@@ -109,6 +111,7 @@ class Report:
         if another and not self.life.terminal:
             self._live(self.life.to(Phase.FAILED, now))
         if self.life.terminal:
+            self._stood = False
             self._live(again(self.life, now))
 
     def tell(self, facts: Facts) -> State:
@@ -172,7 +175,7 @@ class Report:
             committed_at=int(newest.at) if newest is not None else None,
             commits=totals.commits,
             # What a training left may still be settling: it counts, for "terminal and nothing pending" is taken for durable.
-            pending_checkpoints=pending.checkpoints or int(facts.verdict.ended and not durable),
+            pending_checkpoints=pending.checkpoints or int((facts.verdict.ended or self.life.terminal) and not durable),
             pending_bytes=pending.bytes,
             pending_since=int(min(max(pending.oldest_at, 0.0), now)) if pending.oldest_at is not None else None,
             rate=rate,
@@ -185,7 +188,7 @@ class Report:
             owed_aborts=trouble.aborts,
             exit_code=self.life.exit_code,
             want=facts.conduct.want,
-            error=next(iter(facts.conduct.failure), "") or facts.last_error or next(iter(problems), ""),
+            error=next(iter(facts.conduct.failure), "") or self._unkept or facts.last_error or next(iter(problems), ""),
             trainer_pid=facts.trainer_pid,
             notice=notice.text if notice is not None else "",
             notice_at=int(notice.at) if notice is not None and notice.at is not None else None,
@@ -236,6 +239,7 @@ class Report:
 
     def _decide(self, decision: Decision, now: float) -> None:
         if decision.outcome is not None:
+            self._stood = True
             self._to(leave(self.life, decision.attempt, decision.outcome, decision.exit_code, now), decision.reason)
         else:
             self._live(replace(self.life, attempt=decision.attempt))
@@ -260,10 +264,17 @@ class Report:
 
     def _live(self, life: Life) -> None:
         self.life = life
-        text = json.dumps({**asdict(life), "conditions": []})
-        if text != self._kept:
+        text = json.dumps({**asdict(life), "conditions": [], "stood": self._stood})
+        if text == self._kept:
+            return
+        try:
             self._journal.put(MEMORY, text)
-            self._kept = text
+        except JournalError as error:  # told, and tried again at the next look: an end on a full disk is an end all the same
+            if not self._unkept:
+                log.warning("%s", error.full)
+            self._unkept = str(error)
+        else:
+            self._kept, self._unkept = text, ""
 
 
 def _in_the_end(order: Order, *, durable: bool) -> str:

@@ -89,6 +89,11 @@ class Sender:
         self.last_error = ""
         self.incomplete = ""
 
+    def holds(self) -> bool:
+        """Whether nobody has taken the run from the epoch held; who has is told of in `fenced`, also where nothing is sent."""
+        self.fenced = self._committer.fenced_by(self.epoch)
+        return not self.fenced
+
     def stop(self) -> None:
         self.stopping.set()
         self._filled.set()

@@ -59,12 +59,23 @@ class Grouped:
             self._autoscaling.create(recovering.group(spec, launched, name, () if launched.subnet else self._ec2.zones()))
             interrupted.check()
             undo.pop_all()
-        machine = self._first(spec)
-        if machine is None:
-            self._say(
-                f"{name} has found no instance yet, and goes on looking: {self._autoscaling.said(name) or 'it says nothing'}"
-            )
+        machine = self._looked_for(name, spec, tell)
         tell(machine)
+        return machine
+
+    def _looked_for(self, name: str, spec: Spec, tell: Callable[[Machine | None], None]) -> Machine | None:
+        """The first instance. The group stands: whatever keeps from looking for it, the run is launched, and that is told."""
+        try:
+            machine = self._first(spec)
+            if machine is None:
+                said = self._autoscaling.said(name) or "it says nothing"
+                self._say(f"{name} has found no instance yet, and goes on looking: {said}")
+        except KeyboardInterrupt:
+            tell(None)
+            raise
+        except RunctlError as error:
+            self._say(error.full)
+            return None
         return machine
 
     def remove(self, run: str, destination: str) -> list[ScalingGroup]:

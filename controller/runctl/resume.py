@@ -73,16 +73,18 @@ class Resume:
             return None
         claim = Claim(shelf, spec.run)
 
+        grouped = Grouped(self._ec2, self._runtime, self._say)
+
         def begin() -> None:
             claim.next(standing, launched)
+            if launched.recover:
+                grouped.remove(spec.run, spec.destination)  # what an earlier attempt left
 
         def told(machine: Machine | None) -> None:
             tell(Begun(spec, launched, machine))
 
-        grouped = Grouped(self._ec2, self._runtime, self._say)
         machine: Machine | None
         if launched.recover:
-            grouped.remove(spec.run, spec.destination)  # what an earlier attempt left
             machine = grouped.launch(claim, begin, spec, launched, wanted, told)
         else:
             machine = Spending(self._ec2, self._runtime, claim, spec.run, self._say).launch(begin, wanted, told)

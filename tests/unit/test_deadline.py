@@ -223,3 +223,9 @@ def test_a_rate_that_varies_counts_for_less_but_never_for_less_than_half() -> No
 def test_after_its_time_everything_is_at_once(situation: Situation) -> None:
     found = plan(replace(situation, at=NOW - 10))
     assert (found.signal_at, found.end_at, found.send, found.save) == (NOW, NOW, (), False)
+
+
+def test_a_save_that_the_grace_cuts_off_is_not_planned() -> None:
+    situation = Situation(now=0, at=120, rate=1e9, saves_on_signal=True, save_seconds=75, save_bytes=10**9, grace=60)
+    assert not plan(situation).save
+    assert plan(replace(situation, grace=75)).save

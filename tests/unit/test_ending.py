@@ -97,3 +97,17 @@ def test_one_that_ends_in_between_is_no_problem(runtime: FakeRuntime, processes:
     processes.end(process)
     assert not ending.turn(process, alive=True, written_by=None)
     assert ending.problem == ""
+
+
+def test_a_second_process_gets_the_stop_signal_too() -> None:
+    """A wrapper has started the trainer again: it has its own grace."""
+    runtime, processes = FakeRuntime(), FakeProcesses()
+    ending = Ending(runtime, Training(stop_signal="SIGUSR1", grace=30.0, command=("x",)), processes)
+    first = processes.start(100)
+    ending.turn(first, alive=True, written_by=None)
+    processes.end(first)
+    ending.turn(first, alive=False, written_by=None)
+    runtime.sleep(31)
+    second = processes.start(101)
+    ending.turn(second, alive=True, written_by=None)
+    assert processes.signalled[-1] == (second, signal.SIGUSR1)

@@ -192,3 +192,24 @@ def test_a_journal_that_can_t_be_written_ends_nothing_and_loses_nothing(bench: B
     bench.turns(20)
     assert bench.pending() == ["a.pt"]
     assert bench.gatherer.problems() == []
+
+
+def test_a_reading_that_is_asked_for_during_another_is_not_forgotten(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long copy is being staged; the training ends meanwhile, and the hint of its last checkpoint never comes."""
+    gatherer = bench.gatherer
+    gatherer.recover()
+    bench.turns()
+    staged = gatherer._stage
+
+    def ends_meanwhile() -> None:
+        staged()
+        bench.save("last.pt")
+        gatherer.rescan()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(gatherer, "_stage", ends_meanwhile)
+        gatherer.rescan()
+        gatherer.turn(0.5)
+    assert not gatherer.quiet
+    bench.turns()
+    assert "last.pt" in bench.pending()

@@ -11,11 +11,12 @@ import pytest
 
 from runctl_agent.contract.phases import ConditionName, Phase
 from runctl_agent.contract.status import State
+from runctl_agent.errors import JournalError
 from runctl_agent.report import Conduct, Facts, Report
 from runctl_agent.store.journal import HeldEpoch, Journal, Row, Sending
 from runctl_agent.store.progress import PartProgress
 from runctl_agent.training.evidence import Outcome, Verdict
-from runctl_agent.training.opening import Decision, Opening
+from runctl_agent.training.opening import Decision, Known, Opening, decide
 from runctl_agent.training.order import Cause, Order
 from tests.fakes.clock import FakeRuntime
 from tests.fakes.staged_files import finished, staged
@@ -103,6 +104,39 @@ def test_what_is_dropped_while_the_state_is_put_together_is_no_end(journal: Jour
     dropped = made.tell(replace(FACTS, verdict=well, steady=lambda: False))
     assert (dropped.phase, dropped.pending_checkpoints) == (Phase.FINISHING, 1)
     assert tell(made, well).phase is Phase.FINISHED
+
+
+def test_an_end_that_stood_before_this_boot_does_so_after_a_restart_of_the_agent(journal: Journal) -> None:
+    """Somebody has started the machine to look at it: it is not powered off under him."""
+    first = report(journal, "boot-2")
+    tell(first, decision=Decision(Opening.LEAVE, 3, "nobody asked for another", Phase.FINISHED, 0))
+    again = report(journal, "boot-2")
+    tell(again, decision=decide(Known(again.life, started=False)))
+    assert (again.life.phase, again.stood) == (Phase.FINISHED, True)
+    assert not report(journal, "boot-3").stood
+
+
+def test_an_end_is_told_though_the_journal_can_t_be_written(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = report(journal)
+    tell(made, RUNNING, stage=Phase.RESTORING)
+
+    def full(key: str, value: str) -> None:
+        raise JournalError("the journal can't be written", "database or disk is full", "free space")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(journal, "put", full)
+        told = tell(made, KILLED)
+        assert told.phase is Phase.FAILED
+        assert "disk is full" in told.error
+    assert tell(made, KILLED).error == ""
+    assert report(journal).life.phase is Phase.FAILED
+
+
+def test_what_failed_in_preparation_counts_what_is_on_disk(journal: Journal) -> None:
+    made = report(journal)
+    tell(made, stage=Phase.SETUP, quiet=False)
+    told = tell(made, failure=("setup ended with exit code 1",), quiet=False)
+    assert (told.phase, told.pending_checkpoints) == (Phase.FAILED, 1), "its power is left as it is until that is sent"
 
 
 # --- progress ---

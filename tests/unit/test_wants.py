@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from runctl_agent.contract.tags import Verb, Want, encode_want
+from runctl_agent.errors import ImdsUnavailable
 from runctl_agent.life.wants import Flushing, Wants
 from runctl_agent.pruning import Wish
 from runctl_agent.store.journal import Journal
@@ -141,3 +142,19 @@ def test_an_old_answer_of_ec2_is_asked_for_anew(journal: Journal, disk: Disk) ->
     one = wants(journal, disk)
     one.turn(lambda: asked(Verb.STOP), lambda anew: LAUNCHED if anew else LAUNCHED - 500)
     assert (one.stop, one.problem) == (True, "")
+
+
+def test_what_could_not_be_asked_is_no_problem_once_it_can(journal: Journal) -> None:
+    wants = Wants(FakeRuntime(), journal, "boot", Flushing(lambda: None, lambda: True))
+    seen: list[str] = []
+
+    def read() -> str | None:
+        seen.append(wants.problem)
+        if len(seen) == 1:
+            raise ImdsUnavailable("GET x", "HTTP 500", "")
+        if len(seen) == 3:
+            wants.stopping.set()
+        return None
+
+    wants.run(read, lambda anew: 1)
+    assert [bool(problem) for problem in seen] == [False, True, False]

@@ -188,7 +188,8 @@ class Conductor:
             self.order(ASKED)
         self._look_whether_cut_short(attendant)
         self._orders.keep()
-        self._taking.turn(alive=attendant.followed, ended=attendant.verdict.ended)
+        gone = attendant.verdict.outcome is Outcome.FINISHING and not attendant.followed  # its exit code may still come
+        self._taking.turn(alive=attendant.followed, ended=attendant.verdict.ended or gone)
         if self.ordered is None:
             return
         if self._starter is not None and self._starter.preparing:

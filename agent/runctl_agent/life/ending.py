@@ -24,6 +24,7 @@ class Ending:
         self._processes = processes
         self._signalled: float | None = None
         self._cleared: ProcessId | None = None
+        self._process: ProcessId | None = None
         self.problem = ""
 
     def turn(self, process: ProcessId | None, *, alive: bool, written_by: int | None, kill_at: float | None = None) -> bool:
@@ -45,6 +46,8 @@ class Ending:
 
     def _end(self, process: ProcessId, written_by: int | None, kill_at: float | None) -> bool:
         now, training = self._runtime.monotonic(), self._training
+        if process != self._process:
+            self._process, self._signalled = process, None  # another one: somebody started it again
         if self._signalled is None:
             number = signal.Signals[training.stop_signal]
             log.info("%s to process %d; it has %.3g s", number.name, process.pid, self._left(kill_at))

@@ -13,3 +13,8 @@ class Quarantine:
     hold: Callable[[], None]
     adopt: Callable[[], None]
     held: Callable[[], bool]
+
+    def release(self) -> None:
+        """What is there is not the training's; what comes is."""
+        if self.held():
+            self.adopt()

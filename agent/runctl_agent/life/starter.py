@@ -47,6 +47,7 @@ AGAIN = 5.0
 
 ATTEMPTS = "attempts_without_progress"
 FAILURE = "failure"
+LOOPED = "looped"
 TRIES = 3
 """Downloads of code that arrives damaged."""
 
@@ -83,7 +84,7 @@ class Starter:
         self.stage: Phase | None = None
         self.doing = ""
         self.failure = self._failed_before()
-        self.looped = False
+        self.looped = journal.get(LOOPED) == boot_id
         self.trouble: RunctlError | None = None
         self.launched = was_started(state_dir, spec.run, boot_id)
         if not self.launched and journal.get(PREPARING) == boot_id:
@@ -109,6 +110,7 @@ class Starter:
         if decision.opening is not Opening.BEGIN:
             log.info("nothing is started: %s", decision.reason)
         if decision.opening is Opening.LEAVE or (decision.opening is Opening.GO_ON and self._goes_on()):
+            self._quarantine.release()
             self._mind(decision, lock_dir)
             return
         try:
@@ -149,7 +151,7 @@ class Starter:
         """Whether the training is there; one that was only about to be started may have come to nothing."""
         self.launched = True
         while was_started(self._state_dir, self._spec.run, self._boot_id):
-            if left_a_word(self._state_dir, self._spec.run, self._boot_id) or self._cancelled.wait(REAP):
+            if self._left_a_word() or self._cancelled.wait(REAP):
                 return True
         self.launched = False
         return False
@@ -161,6 +163,7 @@ class Starter:
             while not told():  # what is only on this disk may be the newest, and the code may bring files of the same names
                 self._pause(LOOK)
             if loop := crash_loop(int(self._journal.get(ATTEMPTS) or 0), self._spec.limits.attempts_without_progress):
+                self._journal.put(LOOPED, self._boot_id)
                 self.looped = True
                 self._failed(list(loop))
                 raise Cancelled
@@ -240,16 +243,17 @@ class Starter:
 
     def _reap(self, job: Train, running: Running | None) -> None:
         """Until the agent ends, or the worker: what kept it from starting anything at all is told."""
-        if isinstance(job, Inside):
-            error = Minding(self._jobs, job, self._boot_id, self._cancelled.wait).run(running)
-        else:
-            error = outcome_of(running, self._cancelled.wait)
-        if error and left_a_word(self._state_dir, job.run, self._boot_id):
-            log.warning(
-                "nobody waits for the training's end any more: %s", error
-            )  # it was started: the evidence tells how it ends
+        wait, jobs, boot_id = self._cancelled.wait, self._jobs, self._boot_id
+        error = Minding(jobs, job, boot_id, wait).run(running) if isinstance(job, Inside) else outcome_of(running, wait)
+        if error and self._left_a_word():
+            log.warning("nobody waits for its end any more, which the evidence tells all the same: %s", error)
         elif error:
             self._failed(error.split("\n"))
+        elif running is not None and not self._cancelled.is_set() and not self._left_a_word():
+            self._failed(["the training has ended, and how could not be written down: is the state directory's disk full?"])
+
+    def _left_a_word(self) -> bool:
+        return left_a_word(self._state_dir, self._spec.run, self._boot_id)
 
     def _done(self, job: Job, *, archive: int | None = None) -> Done:
         return errand(self._jobs, job, f"{self._state_dir}/prepare-{self._spec.run}.lock", self._pause, archive)

@@ -78,11 +78,15 @@ class Wants:
 
     def run(self, read: Callable[[], str | None], launched: Launched) -> None:
         """`read` gives the tag's value; what it or `launched` can't tell is asked again."""
+        failed = ""
         while not self.stopping.is_set():
             try:
                 self.turn(read, launched)
             except RunctlError as error:
-                self._say(str(error))
+                failed = str(error)
+                self._say(failed)
+            else:
+                self.problem = "" if self.problem == failed else self.problem
             self.stopping.wait(EVERY)
 
     def turn(self, read: Callable[[], str | None], launched: Launched) -> None:

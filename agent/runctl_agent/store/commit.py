@@ -91,6 +91,11 @@ class Committer:
         """The lowest epoch that may touch `latest.json`; 0 if there is none."""
         return self._pointer.read().fence
 
+    def fenced_by(self, epoch: int) -> str:
+        """Who has taken the run from the holder of `epoch`, for people; empty: nobody."""
+        fence = self.fence()
+        return str(fenced(self._keys, fence, epoch)) if fence > epoch else ""
+
     def problems(self) -> list[str]:
         """What was found damaged, one sentence each."""
         return list(self._epochs.problems)

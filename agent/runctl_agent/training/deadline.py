@@ -128,6 +128,8 @@ def _last_checkpoint(situation: Situation, horizon: float, spent: float, otherwi
     It is made while that is sent, and then sent itself. A checkpoint that stands is never risked for one that is promised.
     """
     making = situation.save_seconds if situation.save_seconds is not None else SAVE
+    if situation.save_seconds is not None and making > situation.grace:
+        return False, otherwise  # it would be killed before it is done
     if situation.save_bytes is None and situation.now + making <= horizon:
         return True, situation.now  # nothing is known of it: the more time the better
     sending = seconds(situation, situation.save_bytes or 0)

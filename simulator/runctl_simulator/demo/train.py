@@ -156,11 +156,14 @@ def main() -> None:
         due = time.monotonic() + options.pace
         loss = training.train()
         print(f"step {training.step} loss {loss:.4f}", flush=True)
-        if training.step % options.every == 0 or training.step == options.steps or asked:
+        if training.step % options.every == 0 or training.step == options.steps:
             save(training, folder / f"model_step_{training.step}.safetensors")
             rotate(folder)
         time.sleep(max(0.0, due - time.monotonic()))
     if training.step < options.steps:
+        if training.step % options.every:
+            save(training, folder / f"model_step_{training.step}.safetensors")
+            rotate(folder)
         sys.exit(128 + signal.SIGTERM)
 
 
