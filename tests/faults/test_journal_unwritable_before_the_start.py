@@ -31,9 +31,9 @@ class FullDisk(Fuse):
         return call()
 
 
-@pytest.mark.parametrize("first", [3, 4, 5])
+@pytest.mark.parametrize("first", [4, 5, 6])
 def test_it_is_started_once_there_is_room(tmp_path: Path, machine: Machine, first: int) -> None:
-    """The first two calls are made as the agent comes up, which is refused as a whole."""
+    """The first three calls are made as the agent comes up, which is refused as a whole."""
     store, manifest = MemoryStore(), manifest_of("m.pt", 7, {"m.pt": b"w"}, kind="file")
     put_data(store, manifest)
     store.put(KEYS.manifest(1, 1, "m.pt"), encode_manifest(manifest))
