@@ -24,9 +24,9 @@ umask 022
 root=${RUNCTL_ROOT:-}
 opt=$root/opt
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=packer/python.sh
+# shellcheck source=python.sh
 . "$here/python.sh"
-# shellcheck source=packer/system.sh
+# shellcheck source=system.sh
 . "$here/system.sh"
 
 say() { printf 'install.sh: %s\n' "$*"; }
