@@ -37,7 +37,7 @@ metrics: $(VENV)/.installed  ## the metrics and the alert rules by promtool and 
 e2e-vm: $(VENV)/.installed  ## one machine under qemu: cloud-init, cgroup v2, the power button; needs root, and brings qemu by apt-get
 	$(BIN)/pytest -n 0 --timeout=2400 tests/vm
 
-packer: $(VENV)/.installed  ## install.sh and a whole packer build inside a booted machine; needs root, and brings packer and nspawn by apt-get
+packer: $(VENV)/.installed  ## install.sh inside a booted machine, the template by Packer 1.6.6; needs root, and brings packer and nspawn by apt-get
 	$(BIN)/pytest -n 0 --timeout=1200 tests/packer/machine
 
 lock: $(VENV)/.installed  ## packer/requirements.lock anew: the newest versions that pyproject.toml allows
