@@ -242,7 +242,7 @@ class ImdsServer:
     def _get(self, path: str) -> tuple[int, str]:
         if path == TAGS or path.startswith(TAGS + "/"):
             return self._get_tag(unquote(path[len(TAGS) :].lstrip("/")))
-        body = self._paths.get(path) or "\n".join(_below(self._paths, path.rstrip("/") + "/")) or None
+        body = self._paths.get(path, "\n".join(_below(self._paths, path.rstrip("/") + "/")) or None)
         return (404, "") if body is None else (200, body)
 
     def _get_tag(self, key: str) -> tuple[int, str]:
