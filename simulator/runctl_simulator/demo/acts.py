@@ -42,7 +42,7 @@ PATIENCE = 60.0
 
 SPEC = """\
 training: {saves_on_signal: true}  # train.py does: on SIGTERM it writes a last checkpoint
-publish: {heartbeat: 1s}  # how often the state is published; the default, 60s, is for longer trainings
+publish: {heartbeat: 1s}  # how often status.json is written, by default every 60s; tags follow twice a minute
 """
 
 
