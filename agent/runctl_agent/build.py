@@ -5,8 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 
+from . import __version__
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 BAKED = os.path.join(HERE, "commit.txt")
+
+
+def version_of(program: str) -> str:
+    """What `PROGRAM --version` says."""
+    return f"{program} {__version__} ({described()})"
 
 
 def described() -> str:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import __version__
 from .contract.malformed import Malformed
 from .contract.status import State, decode_state, plain_state
 from .contract.summary import age, progress, size
@@ -60,10 +59,10 @@ def main() -> None:
 
 
 def _version(wanted: bool) -> None:
-    if wanted:
-        from .build import described
+    from .build import version_of
 
-        typer.echo(f"runctl-agent {__version__} ({described()})")
+    if wanted:
+        typer.echo(version_of("runctl-agent"))
         raise typer.Exit
 
 
@@ -221,11 +220,9 @@ def _tell(findings: list[Finding], *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps([finding.plain() for finding in findings]))
     else:
-        for finding in findings:
-            _say(str(finding))
-    failed = next((finding for finding in findings if finding.error is not None), None)
-    if failed is not None and failed.error is not None:
-        raise typer.Exit(failed.error.exit_code)
+        _say("\n".join(map(str, findings)))
+    if failed := [finding.error for finding in findings if finding.error is not None]:
+        raise typer.Exit(failed[0].exit_code)
 
 
 def _spec(path: str, state_dir: str) -> Spec:

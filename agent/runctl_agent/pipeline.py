@@ -274,13 +274,13 @@ class Pipeline:
 
     @property
     def let_go(self) -> bool:
-        """Whether the machine may go: the training has ended, and everything is durable."""
+        """Whether the machine may go: the training has ended, all is durable."""
         return self.report.life.terminal and self._state is not None and not self._state.pending_checkpoints
 
     def _nothing_behind(self) -> bool:
-        sender = self.sender
-        settled = sender is not None and sender.epoch > 0 and self.gatherer.exhausted
-        return settled and not self._journal.behind().checkpoints and not (sender is not None and sender.busy)
+        if (sender := self.sender) is None or not (sender.epoch and self.gatherer.exhausted):
+            return False
+        return not (self._journal.behind().checkpoints or sender.busy)
 
     def _republish(self, reached: Reached, committer: Committer, sender: Sender) -> None:
         """From now on to the tags and to S3 as well."""

@@ -266,6 +266,7 @@ class Report:
         self.life = life
         text = json.dumps({**asdict(life), "conditions": [], "stood": self._stood})
         if text == self._kept:
+            self._unkept = ""
             return
         try:
             self._journal.put(MEMORY, text)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import __version__, options
+from . import options
 from .app import confirm, guarded, note, put, say
 from .documents import Checkpoints, Runs
 from .options import Destination, Json, Run, Timeout, seconds
@@ -35,16 +35,8 @@ def main() -> None:
     guarded(app)
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
-        from runctl_agent.build import described
-
-        typer.echo(f"runctl {__version__} ({described()})")
-        raise typer.Exit
-
-
 @app.callback()
-def _root(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False) -> None:
+def _root(version: options.Version = False) -> None:
     pass
 
 

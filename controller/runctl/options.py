@@ -15,6 +15,16 @@ DEFAULT_TYPE = "g5.xlarge"
 EVERY = "5s"
 TIMEOUT = "15m"
 
+
+def _version(wanted: bool) -> None:
+    from runctl_agent.build import version_of
+
+    if wanted:
+        typer.echo(version_of("runctl"))
+        raise typer.Exit
+
+
+Version = Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)]
 Script = Annotated[str, typer.Argument(metavar="SCRIPT", help="The training, on this machine.")]
 Arguments = Annotated[list[str] | None, typer.Argument(metavar="[-- ARGS]...", help="For the script.", show_default=False)]
 Name = Annotated[str, typer.Option("--run", metavar="NAME", help="Default: <script>-<date>-<4 hex>.")]
