@@ -77,8 +77,10 @@ class Lineage:
     def _new_life(self, held: HeldEpoch) -> bool:
         if self._proven:
             return False
-        same = (self._journal.get("instance"), self._journal.get("boot_id")) == (self._instance, self._boot_id)
-        return not (same and self._committer.still_holds(held.epoch, held.nonce))
+        if (self._journal.get("instance"), self._journal.get("boot_id")) != (self._instance, self._boot_id):
+            return True
+        # Where another instance has taken the run, a restart of the agent is no reason to take it back.
+        return not (self._committer.still_holds(held.epoch, held.nonce) or self._committer.overtaken(held.epoch))
 
     def _new_trainer(self) -> bool:
         process = self._trainer()

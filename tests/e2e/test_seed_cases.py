@@ -125,7 +125,7 @@ def test_an_empty_checkpoint_directory(operator: Operator) -> None:
 
 def test_a_checkpoint_directory_that_the_training_removes_and_makes_again(operator: Operator) -> None:
     instance = run(operator, "saved.rmdir(); wait_for('now'); saved.mkdir(); save('m.pt'); wait_for('end')")
-    operator.until(lambda state: "does not exist" in state.get("error", ""))
+    operator.until(lambda state: state.get("phase") == "training" and "does not exist" in state["error"])
     operator.disk(instance, "now").touch()
     wait_for(lambda: operator.names() == ["m.pt"])
     operator.disk(instance, "end").touch()

@@ -22,7 +22,7 @@ def test_it_goes_on(tmp_path: Path, s3: S3) -> None:
         assert wrapper is not None
         assert "runctl_agent.training.worker" in wrapper.cmdline()
         wrapper.kill()
-        agent.wait_for(lambda _: "nobody waits for the training's end any more" in agent.log.read_text(), process)
+        agent.wait_for(lambda _: "nobody waits for its end any more" in agent.log.read_text(), process)
         assert trainer.is_running()
         assert agent.status()["phase"] == "training"
         (agent.workdir / "end").touch()

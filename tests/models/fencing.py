@@ -9,7 +9,7 @@ A is committed and `latest` at first, in epoch 1. Up to three agents commit one 
     S   the same disk after a new boot, or beside a new training; commits s, of step 20, which was written after r and is not
 
 Each step is one request. A write may be late: its agent sees an error and begins again, and the write lands at any time, or
-never. An agent may crash, and begins again; once it has sealed its journal knows its epoch.
+never. An agent may crash, and begins again in the same boot; once it has sealed its journal knows its epoch.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ class Rules:
     caps_backlog: bool = True  # else, at the epoch that its disk's journal held before
     keeps_backlog: bool = True  # its rank, over a crash between the taking of the epoch and its journaling
     checks_instance: bool = True  # of a journal that a disk brings along
+    keeps_overtaken: bool = True  # its epoch, over a restart in the same boot: nobody takes a run back without a new life
     agents: str = "ZNM"
     late: int = 1
     crashes: int = 1
@@ -143,6 +144,9 @@ def wrong(rules: Rules) -> Callable[[World], str]:
             return f"a restore takes {newest.name}, although n went on from what was newest when its agent took the run"
         if newest.name == "r" and any(one.name == "s" for one in world.manifests):
             return "a restore takes r, although s was written after it on the same disk"
+        heirs = [agent.epoch for agent in world.agents if agent.name == "N" and agent.epoch]
+        if world.holder.agent == "Z" and any(world.latest.fence > epoch for epoch in heirs):
+            return "the heir is fenced by the one before it, whose agent only restarted"
         return ""
 
     return judge
@@ -167,11 +171,13 @@ def steps(rules: Rules) -> Callable[[World], Iterator[tuple[str, World]]]:
 
 
 def _restarted(rules: Rules, world: World, agent: Agent) -> Agent:
-    """What the journal knows is believed while `epoch.json` still bears it. Its checkpoint stays what it was."""
+    """What the journal knows is believed while `epoch.json` bears it, or another's later one. Its checkpoint stays what it was."""
     if agent.name in "MS" and agent.at == SEALED and not rules.keeps_backlog:
         agent = agent._replace(before=agent.epoch, mine=None)  # it was not in the journal yet
         return Agent(agent.name, rules.steps[0], 0, agent.attempt + 1, agent.before)
-    if agent.mine is not None and (world.holder.epoch, world.holder.agent) == (agent.epoch, agent.name):
+    kept = (world.holder.epoch, world.holder.agent) == (agent.epoch, agent.name)
+    overtaken = rules.keeps_overtaken and world.holder.epoch > agent.epoch and world.holder.agent != agent.name
+    if agent.mine is not None and agent.epoch and (kept or overtaken):
         return _again(rules, agent)
     return Agent(agent.name, rules.steps[0], 0, agent.attempt + 1, agent.epoch if agent.mine else agent.before, agent.mine)
 

@@ -28,6 +28,7 @@ SIMPLER = {
     "epoch.json is written without a condition": Rules(swaps_epoch=False, agents="NM", late=0, crashes=0),
     "an answer that is lost passes for a success": Rules(reads_back=False, agents="NM", crashes=0),
     "a journal is believed in another instance too": Rules(checks_instance=False, agents="ZC", late=0, crashes=0),
+    "whoever finds another's epoch takes the run back": Rules(keeps_overtaken=False, agents="ZN", late=0),
     "latest is written without a condition": Rules(swaps_latest=False, agents="ZN", late=0, crashes=0),
     "the seal lists before it reads latest, which is no candidate": Rules(
         steps=LISTS_FIRST, keeps_named=False, agents="ZN", late=0, crashes=0

@@ -134,3 +134,29 @@ def test_another_training_in_the_same_boot_has_an_epoch_of_its_own(machines: tup
     one.trains(101)
     assert (one.ensure(), one.behind) == (2, 1)
     assert one.ensure() == 2
+
+
+def test_a_zombie_whose_agent_is_restarted_does_not_take_the_run_back(machines: tuple[Machine, Machine]) -> None:
+    one, two = machines
+    assert one.boot() == 1
+    assert two.boot() == 2
+    one.start_agent()
+    assert one.ensure() == 1, "the same boot: another instance has it since"
+    assert two.ensure() == 2
+    assert Committer(one.store, KEYS, OwnNonces(), RUN, "i-one").fenced_by(1)
+
+
+def test_a_zombie_that_boots_anew_takes_the_run(machines: tuple[Machine, Machine]) -> None:
+    one, two = machines
+    one.boot()
+    two.boot()
+    assert one.boot() == 3
+
+
+def test_an_agent_that_another_one_of_its_instance_overtook_takes_an_epoch(machines: tuple[Machine, Machine]) -> None:
+    """A journal come back, or a second one: whose the epochs are is not known any more."""
+    one, two = machines
+    two.instance = one.instance
+    assert (one.boot(), two.boot()) == (1, 2)
+    one.start_agent()
+    assert one.ensure() == 3

@@ -82,6 +82,14 @@ class Committer:
         self._held = max(self._held, epoch)
         return True
 
+    def overtaken(self, epoch: int) -> bool:
+        """Whether `epoch.json` bears a higher epoch, of another instance: then `epoch` is nobody else's, and fenced."""
+        holder = self._epochs.holder()
+        if holder is None or holder.epoch <= epoch or holder.instance == self._instance:
+            return False
+        self._held = max(self._held, epoch)
+        return True
+
     def _progressed(self, epoch: int) -> bool:
         """Whether something that a training can resume from was committed under that epoch."""
         listed = Catalog(self._store, self._keys, self._runtime).listing().ranked
