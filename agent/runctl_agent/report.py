@@ -20,7 +20,7 @@ from .runtime import Runtime
 from .store.journal import Journal, Sending
 from .training.deadline import MARGIN
 from .training.evidence import Outcome, Verdict
-from .training.opening import Decision
+from .training.opening import Decision, told_of_the_end
 from .training.order import Cause, Order
 from .training.state import TABLE, Life, Sync, again, begin, follow, leave, route, sync_conditions
 from .vitals import NOTHING, Measured
@@ -118,6 +118,8 @@ class Report:
         """Take in what the stages say; returns the state to publish. A journal that fails is told in the last state."""
         try:
             self._last = self._state(facts)
+            if self._stood and self._decided is not None and self._decided.told is not None:
+                self._last = told_of_the_end(self._last, self._decided.told)
         except JournalError as error:
             if self._last is None:
                 raise

@@ -171,7 +171,7 @@ def steps(rules: Rules) -> Callable[[World], Iterator[tuple[str, World]]]:
 
 
 def _restarted(rules: Rules, world: World, agent: Agent) -> Agent:
-    """What the journal knows is believed while `epoch.json` bears it, or another's later one. Its checkpoint stays what it was."""
+    """What the journal knows is believed while `epoch.json` bears it or an heir. Its checkpoint stays what it was."""
     if agent.name in "MS" and agent.at == SEALED and not rules.keeps_backlog:
         agent = agent._replace(before=agent.epoch, mine=None)  # it was not in the journal yet
         return Agent(agent.name, rules.steps[0], 0, agent.attempt + 1, agent.before)

@@ -147,6 +147,23 @@ def test_a_trainer_that_saves_is_signalled_late_and_its_last_checkpoint_is_commi
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+def test_a_group_s_replacement_starts_at_once_so_the_last_checkpoint_is_made_at_once(
+    disk: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    world = World(disk, monkeypatch, seed, saves=True)
+    world.begin(training := Trainer(world.machine, every=50.0, sizes=[10_000] * 50, saves=True))
+    world.wait(95)
+    began = world.scheduler.mono
+    assert world.machine.metadata is not None
+    world.machine.metadata.group("Terminated")
+    world.to_the_end(world.now() + 500)
+    assert training.told is not None
+    assert training.told - began < 15, "ten minutes are left, and nothing trained in them would be gone on from"
+    assert f"model_{training.written}.pt" in world.committed()
+    assert [number for _, number in world.machine.processes.signalled] == [signal.SIGTERM]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_a_trainer_that_does_not_save_is_left_alone_to_the_end(disk: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     world = World(disk, monkeypatch, seed, saves=False)
     world.begin(training := Trainer(world.machine, every=40.0, sizes=[10_000] * 50))

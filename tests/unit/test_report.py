@@ -77,6 +77,33 @@ def test_the_end_of_an_earlier_boot_stands(journal: Journal, phase: Phase) -> No
     assert any("nobody asked" in detail for detail in told.details)
 
 
+def test_who_begins_nothing_says_of_the_end_what_was_said_of_it(journal: Journal) -> None:
+    """It writes over that: whoever reads the run finds its newest checkpoint and why it failed, before and after."""
+    ended = State(
+        "gpt2",
+        Phase.FAILED,
+        "i-1",
+        0,
+        9,
+        9,
+        "1",
+        attempt=3,
+        checkpoint="step-10",
+        step=10,
+        committed_at=77,
+        commits=2,
+        error="oom",
+    )
+    told = tell(report(journal), decision=Decision(Opening.LEAVE, 3, "nobody asked for another", Phase.FAILED, 7, ended))
+    assert (told.checkpoint, told.step, told.committed_at, told.commits, told.error) == ("step-10", 10, 7, 2, "oom")
+    again = report(journal)
+    assert tell(again, decision=decide(Known(again.life, started=False, elsewhere=told))).checkpoint == "step-10"
+
+
+def test_who_begins_an_attempt_says_nothing_of_the_one_before(journal: Journal) -> None:
+    assert tell(report(journal), decision=Decision(Opening.BEGIN, 5)).checkpoint is None
+
+
 def test_a_preparation_that_fails_is_the_end_with_its_last_lines(journal: Journal) -> None:
     made = report(journal)
     tell(made, stage=Phase.SETUP)

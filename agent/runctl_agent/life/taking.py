@@ -40,6 +40,8 @@ class Taking:
         if said != self._said:
             log.info("%s: %s", seen.notice.text, plan.message)
             self._said = said
-        if not ended and (not alive or self._runtime.now() >= plan.signal_at):
-            cause = Cause.GROUP if seen.notice.source is Source.GROUP else Cause.NOTICE
+        group = seen.notice.source is Source.GROUP
+        # A group starts the replacement beside it: what is trained from now on, the run does not go on from.
+        if not ended and (not alive or (group and plan.save) or self._runtime.now() >= plan.signal_at):
+            cause = Cause.GROUP if group else Cause.NOTICE
             self._orders.give(Order(cause, Phase.INTERRUPTED, f"{seen.notice.text}: {plan.message}", seen.at))

@@ -8,7 +8,7 @@ one. A group that replaces what died asks nobody: there only what did not end be
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from runctl_agent.contract.phases import TERMINAL, Phase
@@ -46,19 +46,23 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`reason` is for people. `attempt` is the number of the attempt; `outcome` is what stands where nothing begins."""
+    """`reason` is for people. `attempt` is the number of the attempt; `outcome` is what stands where nothing begins.
+
+    `told` is what was published of that outcome, by whichever instance.
+    """
 
     opening: Opening
     attempt: int
     reason: str = ""
     outcome: Phase | None = None
     exit_code: int | None = None
+    told: State | None = None
 
 
 def decide(known: Known) -> Decision:
     life, before = known.life, known.before
     if life.terminal:
-        return Decision(Opening.LEAVE, life.attempt, f"attempt {life.attempt} is {life.phase}")
+        return Decision(Opening.LEAVE, life.attempt, f"attempt {life.attempt} is {life.phase}", told=known.elsewhere)
     if life.phase is Phase.SAVING:
         return Decision(Opening.LEAVE, life.attempt, "it is being stopped")
     if known.started:
@@ -89,14 +93,37 @@ def _lost_journal(known: Known, elsewhere: State) -> Decision:
     if elsewhere.phase is not Phase.FINISHED:
         return Decision(Opening.BEGIN, known.life.attempt)
     reason = f"attempt {elsewhere.attempt} is {elsewhere.phase}, says status.json"
-    return Decision(Opening.LEAVE, elsewhere.attempt, reason, elsewhere.phase, elsewhere.exit_code)
+    return Decision(Opening.LEAVE, elsewhere.attempt, reason, elsewhere.phase, elsewhere.exit_code, elsewhere)
 
 
 def _next_instance(known: Known, elsewhere: State) -> Decision:
     if known.replaced and elsewhere.attempt > known.asked and elsewhere.phase in TERMINAL - {Phase.INTERRUPTED}:
         reason = f"attempt {elsewhere.attempt} is {elsewhere.phase} on {elsewhere.instance or 'another machine'}"
-        return Decision(Opening.LEAVE, elsewhere.attempt, reason, elsewhere.phase, elsewhere.exit_code)
+        return Decision(Opening.LEAVE, elsewhere.attempt, reason, elsewhere.phase, elsewhere.exit_code, elsewhere)
     return Decision(Opening.BEGIN, max(known.life.attempt, elsewhere.attempt + 1))
+
+
+def told_of_the_end(state: State, told: State) -> State:
+    """`state` of an agent that began nothing, with what the end of the run had to say: it takes the place of that.
+
+    >>> from runctl_agent.contract.status import State
+    >>> ended = State("r", Phase.FAILED, "i-1", 0, 0, 0, "1", checkpoint="step-10", step=10, error="exit code 1")
+    >>> told_of_the_end(replace(ended, instance="i-2", checkpoint=None, step=None, error=""), ended).error
+    'exit code 1'
+    """
+    if state.checkpoint is not None:
+        return state
+    return replace(
+        state,
+        checkpoint=told.checkpoint,
+        step=told.step,
+        committed_at=told.committed_at,
+        commits=told.commits,
+        train_step=told.train_step,
+        train_epoch=told.train_epoch,
+        loss=told.loss,
+        error=state.error or told.error,
+    )
 
 
 def was_cut_short(phase: Phase) -> bool:
