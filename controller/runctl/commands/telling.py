@@ -1,0 +1,43 @@
+"""What several commands say when they are done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import typer
+
+from runctl import options
+from runctl.app import note, put, say
+
+if TYPE_CHECKING:
+    from runctl.fleet import Machine
+    from runctl.launch import Begun
+    from runctl.resolve import Target
+    from runctl.session import Session
+
+
+def told(begun: Begun, *, as_json: bool, wait: bool) -> None:
+    """The id must be out before the launch counts as done."""
+    if as_json and not wait:
+        put(begun.plain())
+        return
+    text = f"{begun.spec.run}: launched {begun.launched_as}"
+    note(text) if as_json else say(text)
+
+
+def waited(session: Session, find: Callable[[], Target], timeout: str, every: str, *, as_json: bool) -> None:
+    from runctl.render import verdict_text
+    from runctl.wait import Patience
+
+    patience = Patience(options.seconds("--timeout", timeout), max(0.1, options.seconds("--every", every)))
+    verdict = session.wait(find, patience, note if as_json else say)
+    put(verdict.plain()) if as_json else say(verdict_text(verdict, session.now()))
+    raise typer.Exit(verdict.outcome.exit_code)
+
+
+def acted(machine: Machine, done: str, as_json: bool) -> None:
+    from runctl.known import known
+
+    about = known(machine.run, machine.destination, machine)
+    put(about.plain()) if as_json else say(f"{machine.run}: {done}")
