@@ -20,6 +20,11 @@ from tests.e2e.seaweed import S3, shared
 pytest.register_assert_rewrite("tests.contract.object_suite", "tests.contract.multipart_suite", "tests.contract.store_place")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Half of a worker's time is waiting for the processes and servers that it started."""
+    return max(2, round(1.5 * (os.cpu_count() or 1)))
+
+
 def pytest_configure() -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background: commands under test would ignore it too
         signal.signal(signal.SIGINT, signal.default_int_handler)
