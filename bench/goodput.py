@@ -66,9 +66,9 @@ class Training:
 
     def saves(self, after: float, until: float) -> list[tuple[float, int]]:
         """When each was finished, and the step in it; `after` < when <= `until`."""
-        first = 1 if after < self.begin else self._cycles(after)[0] + 1
+        first = 1 if after < self.begin else max(1, self._cycles(after)[0])  # one too many: the times decide
         found = []
-        for number in range(first, first + 2 + int(max(0.0, until - max(after, self.begin)) / self._cycle)):
+        for number in range(first, first + 3 + int(max(0.0, until - max(after, self.begin)) / self._cycle)):
             done = self.begin + number * self._cycle
             if after < done <= until:
                 found.append((done, self._saved(number)))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from bench.goodput import GB, Live, Terms, Training, goodput, nothing_lost, runctl, shell_loop, useful
 from bench.traces import Machine, paid
+from runctl_agent.life.notices import EVERY
 from tests.contract.strategies import RELAXED
 
 DEAF = partial(runctl, saves_on_signal=False)
@@ -81,11 +83,23 @@ def test_a_loss_leaves_no_less_than_the_loop_would(terms: Terms, life: float, sa
 @RELAXED
 @given(terms=any_terms, life=st.floats(1, 20_000), safe=st.integers(0, 1000))
 def test_a_notice_never_costs_what_was_safe_without_it(live: Live, terms: Terms, life: float, safe: int) -> None:
-    """But for what a training would have saved, and sent, in the last seconds, in which it is told to end."""
+    """But for what a training would have saved, and sent, in the last seconds, in which it is told to end.
+
+    Where nothing of its saves is known yet, it is told at once, and the checkpoints of those two minutes are never made.
+    """
+    began = terms.machine + terms.start + (terms.way if safe else 0.0)
+    assume(not began < life - terms.notice + EVERY <= began + terms.every + terms.save)
     machine = Machine(0.0, life, taken=True, notice=True)
     told = live(terms, machine, safe)[0]
     lost = live(terms, replace(machine, notice=False, end=life - 16.0), safe)[0]
     assert told >= lost
+
+
+def test_no_save_is_passed_over_between_two_looks() -> None:
+    training = Training(60.0, 0, Terms(1.0 * GB, every=30.0))
+    looks = [90.99999999999636 + look / 4 for look in range(400)]
+    seen = [step for after, until in pairwise([60.0, *looks]) for _, step in training.saves(after, until)]
+    assert seen == [30, 60, 90, 120]
 
 
 def test_a_small_checkpoint_is_saved_on_the_notice_and_a_large_one_is_not() -> None:
