@@ -14,6 +14,9 @@ build {
     inline = [
       "if command -v cloud-init >/dev/null; then sudo cloud-init status --wait >/dev/null || true; fi",
       "sudo bash /tmp/runctl/packer/install.sh --wheel /tmp/runctl/$(basename ${var.wheel}) --login-user ${local.login_user}",
+      # Else the image's tags would not tell what is in it.
+      "said=$(sudo /usr/local/bin/runctl-agent --version)",
+      "[ \"$said\" = 'runctl-agent ${var.agent_version} (${var.commit})' ] || { echo \"the wheel is of another version or commit: $said\" >&2; exit 1; }",
     ]
   }
 
@@ -22,7 +25,7 @@ build {
     inline = [
       "sudo bash /tmp/runctl/packer/install.sh --clean",
       "sudo rm -rf /tmp/runctl",
-      "sudo runctl-agent doctor --image",
+      "sudo /usr/local/bin/runctl-agent doctor --image", # by its path: not every sudo looks there
     ]
   }
 

@@ -56,7 +56,7 @@ variable "agent_version" {
 
 variable "commit" {
   type        = string
-  description = "The commit that the wheel is built from, for the tag runctl:commit."
+  description = "The commit that the wheel is built from, as runctl-agent --version shows it; for the tag runctl:commit."
   validation {
     condition     = regex_replace(var.commit, "^[0-9a-f]{7,40}(-dirty)?$", "") == ""
     error_message = "The commit must be 7 to 40 hex digits: git describe --always --abbrev=12."

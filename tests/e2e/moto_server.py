@@ -26,6 +26,7 @@ def moto_server(directory: Path) -> Iterator[str]:
         process = subprocess.Popen(
             [MOTO, "-H", "127.0.0.1", "-p", str(port)],
             env={name: value for name, value in os.environ.items() if not name.startswith("MOTO_")},
+            cwd=directory,  # where it keeps what it was told to record
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,

@@ -60,14 +60,19 @@ def machine_tar() -> Path:
         assert shutil.which("apt-get"), f"{', '.join(missing)} are missing, and there is no apt-get to install them"
         done("apt-get", "-q", "update")
         done("apt-get", "-q", "install", "-y", "--no-install-recommends", *missing)
-    tar = plain.with_name(plain.name.replace("systemd-", "vm-"))
+    return with_packages(plain, "vm", PACKAGES)
+
+
+def with_packages(plain: Path, kind: str, packages: tuple[str, ...]) -> Path:
+    """The root file system `plain` with more in it, kept as `kind`-SUITE.tar beside it."""
+    tar = plain.with_name(plain.name.replace("systemd-", f"{kind}-"))
     if not tar.exists():
-        making = plain.parent / f"making-vm-{os.getpid()}"
+        making = plain.parent / f"making-{kind}-{os.getpid()}"
         try:
             root = unpacked(plain, making)
             install = "apt-get -q update && apt-get -q install -y --no-install-recommends $0 $*"
             script = f"mount -t proc proc /proc; {install}; code=$?; umount /proc; exit $code"
-            done("chroot", str(root), "sh", "-c", script, *PACKAGES)
+            done("chroot", str(root), "sh", "-c", script, *packages)
             done("chroot", str(root), "apt-get", "clean")
             done("tar", "-C", str(root), "-cf", f"{tar}.{os.getpid()}", ".")
             Path(f"{tar}.{os.getpid()}").rename(tar)

@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.systemd.nspawn import REPOSITORY, Machine, machine, root_tar, unpacked
-
-LOCK = REPOSITORY / "packer" / "requirements.lock"
-
-
-@pytest.fixture(scope="session")
-def wheels() -> Iterator[Path]:
-    """The wheels that an offline machine is given, and runctl's own in dist/ beside them. From PyPI, by hash."""
-    with tempfile.TemporaryDirectory(prefix="runctl-wheels-") as folder:
-        own = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", f"{folder}/dist"]
-        fetch = [sys.executable, "-m", "pip", "-q", "download", "--require-hashes", "--no-deps", "--only-binary", ":all:"]
-        for argv in (own, [*fetch, "-r", str(LOCK), "-d", folder]):
-            done = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=300)
-            assert done.returncode == 0, f"{argv}: {done.stdout}{done.stderr}"
-        yield Path(folder)
+from tests.systemd.nspawn import REPOSITORY, Machine, done, machine, root_tar, unpacked
+from tests.vm.vm import wheels as fetched
 
 
 @pytest.fixture(scope="session")
-def own_wheel(wheels: Path) -> Path:
-    (found,) = (wheels / "dist").glob("runctl-*.whl")
+def wheels() -> Path:
+    """The wheels that an offline machine is given. From PyPI, by hash."""
+    return fetched()
+
+
+@pytest.fixture(scope="session")
+def own_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dist")
+    done(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder), folder=REPOSITORY)
+    (found,) = folder.glob("runctl-*.whl")
     return found
 
 
