@@ -134,8 +134,7 @@ build() {
   "${pip[@]}" --require-hashes --only-binary :all: "${from[@]}" -r "$requirements" ||
     fail "$target could not be built" "not everything in $requirements can be had${wheels:+ from $wheels}" \
       "python3 -m pip download --require-hashes -r $requirements -d DIR, on a machine with a network; then --wheels DIR"
-  # A Debian that has what 3.11.4 brought, in an older Python, is new enough: see usable().
-  "${pip[@]}" --no-index --ignore-requires-python "$wheel" || fail "$target could not be built" "$wheel can't be installed" "build the wheel again"
+  "${pip[@]}" --no-index "$wheel" || fail "$target could not be built" "$wheel can't be installed" "build the wheel again"
   "$target/bin/python" -I "$here/trim.py"
   "$target/bin/python" -I "$here/sbom.py" "$requirements" >"$target/sbom.json"
   # Nothing installs into it later: the next version is an environment of its own.

@@ -21,10 +21,9 @@ find_python() {
   standalone
 }
 
-# 3.11.4 (pyproject.toml) brought tarfile's filters; Debian 12 has them in its 3.11.2.
+# 3.11.4 (pyproject.toml) brought tarfile's filters.
 usable() {
-  "$1" -c 'import sys, venv, ensurepip, tarfile; sys.exit(sys.version_info < (3, 11) or not hasattr(tarfile, "data_filter"))' \
-    2>/dev/null
+  "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11, 4))' 2>/dev/null
 }
 
 # The newest on PATH that we are tested with, else the system's own; one within a virtual environment is somebody's.
@@ -40,14 +39,14 @@ search() {
   return 1
 }
 
-# Ubuntu 24.04 has 3.12, Debian 12 a mended 3.11.2, Debian 13 has 3.13; Ubuntu 22.04's own 3.11 is a release candidate.
+# Ubuntu 24.04 has 3.12, Debian 13 has 3.13; Debian 12 has 3.11.2, and Ubuntu 22.04's own 3.11 is a release candidate.
 from_distribution() {
   if command -v apt-get >/dev/null; then
     local id version
     id=$(os_release ID)
     version=$(os_release VERSION_ID)
     case $id:$version in
-      ubuntu:2[0123].* | debian:1[01]) return 0 ;;
+      ubuntu:2[0123].* | debian:1[012]) return 0 ;;
     esac
     say "apt-get installs python3 and python3-venv"
     export DEBIAN_FRONTEND=noninteractive
@@ -75,28 +74,31 @@ standalone() {
   python=$home/bin/python3
   if [ -f "$home/.complete" ] && usable "$python"; then return 0; fi
   name=cpython-$cpython_version+$cpython_release-$arch-unknown-linux-gnu-install_only_stripped.tar.gz
-  if [ -n "$wheels" ] && [ -f "$wheels/$name" ]; then
-    archive=$wheels/$name
-  else
+  archive=$wheels/$name
+  if [ -z "$wheels" ] || [ ! -f "$archive" ]; then
     archive=$(mktemp)
-    say "downloading $name"
-    fetch "$cpython_from/$cpython_release/$name" "$archive" ||
-      fail "no Python was found" "$cpython_from/$cpython_release/$name can't be downloaded" \
-        "put it into the folder given by --wheels, or say --python PATH of 3.11.4 or newer"
+    # shellcheck disable=SC2064 # the name as it is now
+    trap "rm -f '$archive'" EXIT
+    download "$cpython_from/$cpython_release/$name" "$archive"
   fi
   printf '%s  %s\n' "$sum" "$archive" | sha256sum --check --status ||
     fail "$name was not unpacked" "its SHA-256 is not $sum" "download it again, by another way"
   rm -rf "$home"
   mkdir -p "$home"
   tar -xzf "$archive" -C "$home" --strip-components 1 --no-same-owner
+  [ "$archive" = "$wheels/$name" ] || rm "$archive" # what is left in /tmp is in the image
   usable "$python" || fail "$python does not run" "$name is for another machine" "--python PATH of 3.11.4 or newer"
   : >"$home/.complete"
 }
 
-fetch() { # URL FILE
+download() { # URL FILE
+  local mend="put ${1##*/} into the folder given by --wheels, or say --python PATH of 3.11.4 or newer"
+  say "downloading $1"
   if command -v curl >/dev/null; then
-    curl -fsSL --proto =https --retry 3 -o "$2" "$1"
+    curl -fsSL --proto =https --retry 3 -o "$2" "$1" || fail "no Python was found" "curl can't download one" "$mend"
+  elif command -v wget >/dev/null; then
+    wget -q --https-only -O "$2" "$1" || fail "no Python was found" "wget can't download one" "$mend"
   else
-    wget -q --https-only -O "$2" "$1"
+    fail "no Python was found" "there is neither curl nor wget to download one" "$mend"
   fi
 }
