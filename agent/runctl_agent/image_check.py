@@ -43,8 +43,10 @@ def examine(root: str) -> list[Finding]:
             tuple(_homes(root, ".ssh/authorized_keys*")),
             "who holds the keys to them enters every machine",
         ),
+        "credentials": (tuple(_homes(root, ".aws/*")), "whoever has the image has them, and may do what they may"),
         "history": (tuple(_homes(root, ".*_history")), "what was typed here is nobody else's"),
         "cloud-init": (("var/lib/cloud/instances/*",), "it would take a new machine for this one, and not apply its user-data"),
+        "random seed": (("var/lib/systemd/random-seed",), "all machines would begin with the same"),
     }
     return [
         find("agent", partial(_agent, root)),
