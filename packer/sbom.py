@@ -21,7 +21,7 @@ def hashes(lock: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     name = ""
     for line in lock.splitlines():
-        if match := re.match(r"([A-Za-z0-9._-]+)==", line):
+        if match := re.match(r"([A-Za-z0-9._-]+)(\[[^]]*\])?==", line):
             name = normalized(match[1])
         found.setdefault(name, []).extend(re.findall(r"--hash=sha256:([0-9a-f]{64})", line))
     return found

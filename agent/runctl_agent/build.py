@@ -9,6 +9,8 @@ from . import __version__
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BAKED = os.path.join(HERE, "commit.txt")
+PATIENCE = 10.0
+"""Seconds for git, which may wait for a file system."""
 
 
 def version_of(program: str) -> str:
@@ -28,7 +30,7 @@ def described() -> str:
 def _asked() -> str:
     argv = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     try:
-        done = subprocess.run(argv, cwd=HERE, capture_output=True, text=True, check=False, timeout=10)
+        done = subprocess.run(argv, cwd=HERE, capture_output=True, text=True, check=False, timeout=PATIENCE)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
