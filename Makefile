@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check e2e-trainers interruptions containers systemd metrics e2e-vm packer lock large bench bench-smoke clean
+.PHONY: demo test check e2e-trainers interruptions containers systemd metrics e2e-vm packer lock audit large bench bench-smoke clean
 
 demo: $(VENV)/.installed  ## a training is launched, its machine lost, and nothing else
 	@$(BIN)/runctl-demo
@@ -37,13 +37,16 @@ metrics: $(VENV)/.installed  ## the metrics and the alert rules by promtool and 
 e2e-vm: $(VENV)/.installed  ## one machine under qemu: cloud-init, cgroup v2, the power button; needs root, and brings qemu by apt-get
 	$(BIN)/pytest -n 0 --timeout=2400 tests/vm
 
-packer: $(VENV)/.installed  ## install.sh inside a booted machine, the template by Packer 1.6.6; needs root, and brings packer and nspawn by apt-get
+packer: $(VENV)/.installed  ## install.sh inside a booted machine, an image by Packer 1.6.6 and moto; needs root, and brings packer and nspawn by apt-get
 	$(BIN)/pytest -n 0 --timeout=1200 tests/packer/machine
 
 lock: $(VENV)/.installed  ## packer/requirements.lock anew: the newest versions that pyproject.toml allows
 	sed -i '/^[^#]/,$$d' packer/requirements.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --extra gpu --extra compress --extra metrics \
 		pyproject.toml >> packer/requirements.lock
+
+audit: $(VENV)/.installed  ## PyPI's advisories on what packer/requirements.lock names; a version that can't be asked about fails it, too
+	$(BIN)/uv tool run -q 'pip-audit>=2.9' --strict --disable-pip --require-hashes --progress-spinner off -r packer/requirements.lock
 
 large: $(VENV)/.installed  ## files of 6 GiB, sparse and random, to S3 and back; needs 30 GB of room
 	$(BIN)/pytest -n 0 -rP --show-capture=stdout tests/large

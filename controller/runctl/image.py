@@ -37,7 +37,7 @@ def find_image(ec2: Ec2, wanted: str) -> Image:
         raise NotFoundError(
             f"there is no image with an agent in {ec2.region}",
             f"none of the account's own images has the tag {AGENT_VERSION}",
-            "build one: install runctl on an instance, make an image of it and give it that tag; or name one with --ami",
+            "build one: packer build, see docs/image.md; or name one that has the agent with --ami",
         )
     return image_of(max(own, key=lambda one: (one.get("CreationDate", ""), one["ImageId"])))
 

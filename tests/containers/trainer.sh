@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # A training in a shell: saves $1 checkpoints into $RUNCTL_CHECKPOINT_DIR, waits for the file $2 if one is named, ends with $3.
 save() {
     printf 'step %s' "$1" >"$RUNCTL_CHECKPOINT_DIR/model_step_$1.bin.tmp"

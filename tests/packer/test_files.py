@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import hcl2
-import pytest
+
+from tests.packer.page import COMMANDS, NOT_RUN, RUN
 
 PACKER = Path(__file__).parents[2] / "packer"
-SCRIPTS = sorted(PACKER.glob("*.sh"))
 
 
 def test_the_template_demands_imdsv2_and_an_encrypted_disk() -> None:
@@ -26,11 +24,12 @@ def test_the_template_demands_imdsv2_and_an_encrypted_disk() -> None:
         assert settings["description"]
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
-def test_shellcheck_finds_nothing(script: Path) -> None:
-    shellcheck = Path(sys.executable).with_name("shellcheck")
-    done = subprocess.run([shellcheck, "-x", script.name], cwd=PACKER, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_every_command_of_its_page_is_run_by_a_test() -> None:
+    """In tests/packer/machine, as it stands."""
+    assert set(COMMANDS) == {*RUN, NOT_RUN}
+    machine = "".join(path.read_text() for path in (Path(__file__).parent / "machine").glob("*.py"))
+    for name in ("WHEEL", "BUILD", "INSTALL", "CLEAN", "DOCTOR", "DOWNLOAD", "OFFLINE", "VERSION", "UNINSTALL"):
+        assert f"page.{name}" in machine, name
 
 
 def test_the_lock_is_of_this_pyproject() -> None:

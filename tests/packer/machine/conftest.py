@@ -2,27 +2,47 @@
 
 from __future__ import annotations
 
-import sys
+import hashlib
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.systemd.nspawn import REPOSITORY, Machine, done, machine, root_tar, unpacked
-from tests.vm.vm import wheels as fetched
+from tests.packer import page
+from tests.packer.machine.template import PACKER, told
+from tests.systemd.nspawn import REPOSITORY, Machine, machine, root_tar, unpacked
 
 
 @pytest.fixture(scope="session")
 def wheels() -> Path:
-    """The wheels that an offline machine is given. From PyPI, by hash."""
-    return fetched()
+    """The wheels that an offline machine is given, by the page's own command; kept while that and the lock are the same."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "runctl-tests"
+    key = hashlib.sha256((PACKER / "requirements.lock").read_bytes() + page.DOWNLOAD.encode()).hexdigest()[:12]
+    kept = cache / f"image-wheels-{key}"
+    if not kept.exists():
+        making = cache / f"making-wheels-{os.getpid()}"
+        making.mkdir(parents=True)
+        (making / "packer").symlink_to(PACKER)
+        told(page.DOWNLOAD, making)
+        (making / "wheels").rename(kept)
+        shutil.rmtree(making)
+    return kept
 
 
 @pytest.fixture(scope="session")
-def own_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("dist")
-    done(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder), folder=REPOSITORY)
-    (found,) = folder.glob("runctl-*.whl")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sources, and the wheel that the page has made of them. Its git is the repository's."""
+    folder = tmp_path_factory.mktemp("sources") / "checkout"
+    shutil.copytree(REPOSITORY, folder, ignore=shutil.ignore_patterns(".*", "tests", "dist", "bench", "__pycache__"))
+    told(page.WHEEL, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def own_wheel(checkout: Path) -> Path:
+    (found,) = (checkout / "dist").glob("runctl-*.whl")
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import subprocess
 import sys
 import urllib.request
@@ -19,7 +20,8 @@ from boto3.session import Session
 
 from tests.e2e.moto_server import moto_server
 from tests.e2e.seaweed import REGION, free_ports
-from tests.packer.machine.template import known, packer, variables
+from tests.packer import page
+from tests.packer.machine.template import known, packer_in_shell
 from tests.systemd.nspawn import Machine, done, machine, root_tar, unpacked
 from tests.vm.vm import with_packages
 
@@ -63,14 +65,16 @@ def booted(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Iterator[M
 class Builder:
     """Packer on somebody's laptop, an EC2 of its own, and the machine that stands for every instance of it."""
 
-    def __init__(self, folder: Path, endpoint: str, ec2: EC2Client, booted: Machine, wheel: Path) -> None:
-        self.folder, self.ec2, self.machine, self._endpoint, self._wheel = folder, ec2, booted, endpoint, wheel
+    def __init__(self, folder: Path, endpoint: str, ec2: EC2Client, booted: Machine, sources: Path) -> None:
+        self.folder, self.ec2, self.machine, self._endpoint = folder, ec2, booted, endpoint
         self.base = self.images(**BASE)[0]["ImageId"]
         key = folder / "key"
         done("ssh-keygen", "-q", "-t", "rsa", "-m", "PEM", "-N", "", "-f", str(key))
         ec2.import_key_pair(KeyName="builder", PublicKeyMaterial=key.with_name("key.pub").read_bytes())
         port = self._entered(key.with_name("key.pub").read_text())
-        self._template = known(folder / "checkout", self.base, STAND_INS.format(endpoint=endpoint, port=port, key=key))
+        stand_ins = STAND_INS.format(endpoint=endpoint, port=port, key=key)
+        self.checkout = known(sources, folder / "checkout", self.base, stand_ins)
+        (wheel,) = (self.checkout / "dist").iterdir()
         with zipfile.ZipFile(wheel) as archive:
             self.commit = archive.read("runctl_agent/commit.txt").decode().strip()
 
@@ -81,14 +85,14 @@ class Builder:
         self.machine.run("install", "-d", "-o", "ubuntu", "/home/ubuntu/.ssh")
         self.machine.file("/home/ubuntu/.ssh/authorized_keys").write_text(key)
         self.machine.run("ssh-keygen", "-A")
+        self.machine.run("sh", "-c", "rm -rf /tmp/runctl /tmp/script_*")  # of a build that failed, for there is but one machine
         self.machine.run("systemctl", "restart", "ssh.service")
         return port
 
-    def build(self, commit: str) -> subprocess.CompletedProcess[str]:
+    def build(self, command: str) -> subprocess.CompletedProcess[str]:
         start = urllib.request.Request(f"{self._endpoint}/moto-api/recorder/start-recording", method="POST")
         urllib.request.urlopen(start, timeout=60).close()
-        given = variables(wheel=str(self._wheel), agent_version="0.1.0", commit=commit, base="ubuntu-24.04")
-        return packer("build", "-color=false", *given, str(self._template), folder=self.folder)
+        return packer_in_shell(command.replace("packer build", "packer build -color=false"), self.checkout)
 
     def images(self, **filters: str) -> list[ImageTypeDef]:
         """moto has some of Amazon's."""
@@ -107,16 +111,16 @@ class Builder:
 
 
 @pytest.fixture
-def builder(booted: Machine, own_wheel: Path, tmp_path: Path) -> Iterator[Builder]:
+def builder(booted: Machine, checkout: Path, tmp_path: Path) -> Iterator[Builder]:
     with (
         moto_server(tmp_path) as endpoint,
         closing(Session("x", "x", region_name=REGION).client("ec2", endpoint_url=endpoint)) as ec2,
     ):
-        yield Builder(tmp_path, endpoint, ec2, booted, own_wheel)
+        yield Builder(tmp_path, endpoint, ec2, booted, checkout)
 
 
 def test_the_template_builds_an_image(builder: Builder) -> None:
-    built = builder.build(builder.commit)
+    built = builder.build(page.BUILD)
     assert built.returncode == 0, built.stdout + built.stderr
     (image,) = builder.images(name="runctl-0.1.0-*")
     assert {tag["Key"]: tag["Value"] for tag in image["Tags"]} == {
@@ -126,7 +130,7 @@ def test_the_template_builds_an_image(builder: Builder) -> None:
         "runctl:base": "ubuntu-24.04",
         "runctl:source-ami": builder.base,
     }
-    manifest = json.loads((builder.folder / "packer-manifest.json").read_text())
+    manifest = json.loads((builder.checkout / "packer-manifest.json").read_text())
     (made,) = manifest["builds"]
     assert made["artifact_id"] == f"{REGION}:{image['ImageId']}"
     told = {"agent_version": "0.1.0", "commit": builder.commit, "base": "ubuntu-24.04", "architecture": "x86_64"}
@@ -147,7 +151,7 @@ def test_the_template_builds_an_image(builder: Builder) -> None:
 
 def test_a_wheel_that_is_not_of_that_commit_makes_no_image(builder: Builder) -> None:
     """The tags would not be true."""
-    built = builder.build("f" * 12)
+    built = builder.build(re.sub(r"\$\(.*?\)", "f" * 12, page.BUILD))
     assert built.returncode == 1
     assert f"the wheel is of another version or commit: runctl-agent 0.1.0 ({builder.commit})" in built.stdout
     assert builder.images(name="runctl-0.1.0-*") == []

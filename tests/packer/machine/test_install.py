@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 import zipfile
 from pathlib import Path
 
+from tests.packer import page
 from tests.systemd.nspawn import REPOSITORY, Machine
 
 PYTHON = os.path.join(sys.base_prefix, "bin", f"python3.{sys.version_info.minor}")
@@ -114,15 +116,33 @@ def test_an_upgrade_restarts_the_agent_alone(bare: Machine, wheels: Path, own_wh
     assert bare.run("sh", "-c", "ls -d /opt/runctl-0* | wc -l") == "2", "the one before the last is gone"
 
 
-def test_a_cleaned_machine_is_fit_to_be_an_image(bare: Machine, wheels: Path, own_wheel: Path) -> None:
-    install(bare, wheels, own_wheel)
+def test_a_cleaned_machine_is_fit_to_be_an_image(bare: Machine, wheels: Path, checkout: Path) -> None:
+    """By the page's own commands."""
+    ours = bare.shared / "checkout"
+    shutil.copytree(checkout, ours)
+    shutil.copytree(wheels, ours / "wheels")
+    bare.file("/usr/local/bin/sudo").write_text('#!/bin/sh\nexec "$@"\n')
+    bare.file("/usr/local/bin/sudo").chmod(0o755)
+
+    def told(command: str) -> str:
+        return bare.run(
+            "sh", "-c", f"cd /srv/run/checkout && PATH={os.path.dirname(PYTHON)}:$PATH; ({command}) 2>&1; echo exit $?"
+        )
+
+    assert "is installed: /opt/runctl-0.1.0-" in told(page.OFFLINE)
+    assert told(page.VERSION).startswith("runctl-agent 0.1.0 (")
+    again = told(page.INSTALL)
+    assert "is there already" in again
+    assert again.endswith("exit 0"), again
     bare.run("sh", "-c", "mkdir -p /root/.ssh /etc/ssh && echo key | tee /root/.ssh/authorized_keys /etc/ssh/ssh_host_rsa_key")
     bare.run("sh", "-c", "echo spec > /etc/runctl/run.yaml; echo ls > /root/.bash_history; echo log > /var/log/some.log")
     bare.run("systemctl", "stop", "runctl-agent.path", "runctl-agent.service")
-    found = json.loads(bare.run("runctl-agent", "doctor", "--image", "--json", check=False))
-    failed = {one["name"] for one in found if not one["ok"]}
+    failed = set(re.findall(r"^FAIL ([a-z -]+):", told(page.DOCTOR), re.MULTILINE))
     assert {"run spec", "authorized keys", "host keys", "history", "logs", "journal", "machine-id"} <= failed
-    bare.run("bash", INSTALL, "--clean")
-    said = bare.run("runctl-agent", "doctor", "--image")
+    assert told(page.CLEAN).endswith("exit 0")
+    said = told(page.DOCTOR)
     assert "FAIL" not in said
     assert "systemd finds no fault" in said
+    assert said.endswith("exit 0")
+    assert told(page.UNINSTALL).endswith("exit 0")
+    assert "not found" in told(page.VERSION)

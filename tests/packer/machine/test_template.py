@@ -7,19 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.packer.machine.template import PACKER, known, packer, variables
+from tests.packer.machine.template import PACKER, known, packer
+from tests.systemd.nspawn import REPOSITORY
 
 
 @pytest.fixture
 def template(tmp_path: Path) -> Path:
-    made = known(tmp_path, "ami-0123456789abcdef0")
+    made = known(REPOSITORY, tmp_path / "checkout", "ami-0123456789abcdef0") / "packer"
     (made / "runctl-0.1.0-py3-none-any.whl").write_text("")
     return made
 
 
 def validate(template: Path, **given: str) -> subprocess.CompletedProcess[str]:
     values = {"wheel": f"{template}/runctl-0.1.0-py3-none-any.whl", "agent_version": "0.1.0", "commit": "330b291fb1bb", **given}
-    return packer("validate", *variables(**values), str(template))
+    return packer("validate", *(word for name, value in values.items() for word in ("-var", f"{name}={value}")), str(template))
 
 
 def test_it_is_formatted() -> None:
