@@ -42,7 +42,7 @@ packer: $(VENV)/.installed  ## install.sh inside a booted machine, an image by P
 
 lock: $(VENV)/.installed  ## packer/requirements.lock anew: the newest versions that pyproject.toml allows
 	sed -i '/^[^#]/,$$d' packer/requirements.lock
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --extra gpu --extra compress --extra metrics \
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --extra gpu --extra compress \
 		pyproject.toml >> packer/requirements.lock
 
 audit: $(VENV)/.installed  ## PyPI's advisories on what packer/requirements.lock names; a version that can't be asked about fails it, too
