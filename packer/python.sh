@@ -50,7 +50,9 @@ from_distribution() {
     esac
     say "apt-get installs python3 and python3-venv"
     export DEBIAN_FRONTEND=noninteractive
-    if ! apt-get -q update || ! apt-get -q install -y --no-install-recommends python3 python3-venv; then say "apt-get could not"; fi
+    # At a first boot others are at it, too: nothing waits for their lock of the lists, and the lists that there are may do.
+    apt-get -q update || say "apt-get could not update its lists"
+    apt-get -q -o DPkg::Lock::Timeout=300 install -y --no-install-recommends python3 python3-venv || say "apt-get could not"
   elif command -v dnf >/dev/null; then
     say "dnf installs python3.12, or else python3.11"
     if ! dnf -q -y install python3.12 && ! dnf -q -y install python3.11; then say "dnf could not"; fi

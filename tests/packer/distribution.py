@@ -54,6 +54,7 @@ echo "{name} $*" >>"{calls}"
 [ ! -e "{broken}" ] || exit 1
 for word; do
   case "$word" in
+    update) [ ! -e "{has}/busy" ] || exit 100 ;;
     python*) [ -e "{has}/$word" ] || exit 1; [ ! -s "{has}/$word" ] || cp "{has}/$word" "{bin}/$word" ;;
   esac
 done
@@ -123,6 +124,10 @@ class Distribution:
     def sells(self, package: str, version: str = "") -> None:
         """The package manager has it: with a version it is a Python, in place of the one that is there."""
         self._put(self._has / package, self._stand_in(package, version) if version else "")
+
+    def is_busy(self) -> None:
+        """Something else brings the package manager's lists up to date, as at a first boot."""
+        (self._has / "busy").touch()
 
     def publishes(self, machine: str = "x86_64") -> str:
         """A standalone CPython, to be downloaded; its sum is the one that is asked for. Its name."""

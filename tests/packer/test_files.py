@@ -55,5 +55,7 @@ def test_the_lock_is_of_this_pyproject() -> None:
 def test_nothing_is_installed_that_is_not_imported() -> None:
     """Whatever is in an image has to be trusted, and watched for advisories."""
     sources = [path.read_text() for part in ("agent", "controller") for path in (PACKER.parent / part).rglob("*.py")]
-    imported = {found for text in sources for found in re.findall(r"(?:^\s*(?:import|from) |import_module\(\")(\w+)", text, re.MULTILINE)}
+    imported = {
+        found for text in sources for found in re.findall(r"(?:^\s*(?:import|from) |import_module\(\")(\w+)", text, re.MULTILINE)
+    }
     assert {IMPORTED_AS.get(name, name) for name in wanted()} <= imported

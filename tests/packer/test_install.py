@@ -44,7 +44,19 @@ def amazon(tmp_path: Path) -> Distribution:
 def test_ubuntu_24_04_has_a_python_and_lacks_its_venv(noble: Distribution) -> None:
     done = noble.install()
     assert done.code == 0, done.said
-    assert noble.calls(*BROUGHT) == ["apt-get -q update", "apt-get -q install -y --no-install-recommends python3 python3-venv"]
+    wait = "-o DPkg::Lock::Timeout=300"
+    assert noble.calls(*BROUGHT) == [
+        "apt-get -q update",
+        f"apt-get -q {wait} install -y --no-install-recommends python3 python3-venv",
+    ]
+    assert noble.made_by() == "python3 3.12.3"
+
+
+def test_at_a_first_boot_apt_is_at_work_already(noble: Distribution) -> None:
+    """For the lock of its lists apt-get never waits; for that of dpkg it does."""
+    noble.is_busy()
+    done = noble.install()
+    assert done.code == 0, done.said
     assert noble.made_by() == "python3 3.12.3"
 
 

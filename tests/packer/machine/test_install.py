@@ -10,6 +10,9 @@ import sys
 import zipfile
 from pathlib import Path
 
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
 from tests.packer import page
 from tests.systemd.nspawn import REPOSITORY, Machine
 
@@ -52,7 +55,9 @@ def test_it_installs_once_and_is_taken_off_again(bare: Machine, wheels: Path, ow
     assert bare.show("runctl-agent.service", "UnitFileState")["UnitFileState"] == "enabled"
     assert bare.show("runctl-agent.service", "ActiveState")["ActiveState"] == "inactive", "there is no spec yet"
     assert bare.run("systemd-analyze", "verify", "/etc/systemd/system/runctl-agent.service") == ""
-    bill = json.loads(bare.file(f"{target}/sbom.json").read_text())
+    text = bare.file(f"{target}/sbom.json").read_text()
+    assert JsonStrictValidator(SchemaVersion.V1_5).validate_str(text) is None
+    bill = json.loads(text)
     assert version.removeprefix("runctl-agent ") == bill["metadata"]["component"]["version"]
     assert {"boto3", "watchdog", "cpython"} <= {part["name"] for part in bill["components"]}
     assert not {"pip", "setuptools"} & {part["name"] for part in bill["components"]}
