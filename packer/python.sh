@@ -2,12 +2,13 @@
 # shellcheck disable=SC2154 # what install.sh was told
 # A Python for the agent: found, else installed as the distribution does it, else a standalone one by its hash. Part of install.sh.
 
-# The standalone CPython of python-build-standalone: needs glibc 2.17 and nothing else. Sums as in uv's own download-metadata.json.
-cpython_version=3.12.14
-cpython_release=20260814
+# The standalone CPython of python-build-standalone: needs glibc 2.17 and nothing else. Sums as uv 0.13.9 has them (its
+# download-metadata.json): it names them when a mirror of ours gives it another archive.
+cpython_version=3.12.16
+cpython_release=20261110
 cpython_from=https://github.com/astral-sh/python-build-standalone/releases/download
-cpython_sha256_x86_64=5acfa3e9ba26b51ae161c83aff278da915b590d22373a424b2ba55b8afe91fcc
-cpython_sha256_aarch64=2d8e17dfd732102cfeb18e0e1fa6769b24caa034e159981129590fe409c7157a
+cpython_sha256_x86_64=6a9e62dad033790aef722dbd370e0ce76ce17b73627ba3ae679f537049350b39
+cpython_sha256_aarch64=b6a41defec4975d94b4ff1950236e7383e5c02ba40ea48c9ec33c66087a35aab
 
 # Sets `python`. Raises by fail().
 find_python() {
