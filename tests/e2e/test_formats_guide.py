@@ -37,10 +37,8 @@ def test_the_state_of_the_tags() -> None:
     assert read["state"](tags)["checkpoint"] == "checkpoint-2"
     torn = {**tags, "runctl:b.0": tags["runctl:b.0"][:-9]}
     assert read["state"](torn)["checkpoint"] == "checkpoint-1"
-    assert (
-        read["state"]({**tags, **{key.replace(":b.", ":a."): value for key, value in tags.items() if ":b." in key}})["generation"]
-        == 8
-    )
+    moved = {key.replace(":b.", ":a."): value for key, value in tags.items() if ":b." in key}
+    assert read["state"]({**tags, **moved})["generation"] == 8, "what lies in the other slot's place is not believed"
     assert read["state"]({"Name": "gpt2"}) is None
 
 
