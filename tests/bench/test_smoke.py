@@ -28,6 +28,7 @@ FIGURES = {
         "goodput",
         "baseline_goodput",
     },
+    "cli": {"help_ms", "list_10k_ratio"},
 }
 
 
