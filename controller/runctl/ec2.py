@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import botocore.session
 from boto3.session import Session
 from botocore.config import Config
 
@@ -23,7 +25,8 @@ CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 60.0
 ATTEMPTS = 3
 """Inside one call; RunInstances has a ClientToken, the rest may be done twice."""
-PAGE = 500
+PAGE = 1000
+"""The most that EC2 puts into one ("MaxResults", DescribeInstances)."""
 
 
 class Ec2:
@@ -121,7 +124,7 @@ class Ec2:
                 retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
             )
             try:
-                session = Session(region_name=self._wanted)
+                session = Session(botocore_session=_core(), region_name=self._wanted)
                 self._known = session.region_name in session.get_available_regions("ec2")
                 self._made = session.client("ec2", config=config)
             except FOREIGN as error:
@@ -137,3 +140,10 @@ class Ec2:
             meta = client.meta
             call = Call(action, subject, meta.region_name, meta.endpoint_url, bool(self._known))
             raise translated(error, call) from error
+
+
+def _core() -> botocore.session.Session:
+    """A session whose times the standard library reads: dateutil takes a fifth of all the time of 10,000 instances."""
+    core = botocore.session.get_session()
+    core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=datetime.fromisoformat)
+    return core
