@@ -25,11 +25,7 @@ TOOLS = {"debootstrap": "debootstrap", "systemd-nspawn": "systemd-container", "n
 def root_tar() -> Path:
     """The root file system; it takes a minute or two where nobody has made it yet. Raises AssertionError, with the reason."""
     assert os.geteuid() == 0, "these tests boot machines: run `make systemd` as root"
-    missing = [package for tool, package in TOOLS.items() if shutil.which(tool) is None]
-    if missing:
-        assert shutil.which("apt-get"), f"{', '.join(missing)} are missing, and there is no apt-get to install them"
-        done("apt-get", "-q", "update")
-        done("apt-get", "-q", "install", "-y", "--no-install-recommends", *missing)
+    bring(TOOLS)
     release = dict(line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line)
     suite = release.get("VERSION_CODENAME", "").strip('"')
     assert suite, "debootstrap makes Debian and Ubuntu only, and this is neither"
@@ -45,6 +41,34 @@ def root_tar() -> Path:
             Path(f"{tar}.{os.getpid()}").rename(tar)
         finally:
             shutil.rmtree(root, ignore_errors=True)
+    return tar
+
+
+def bring(tools: Mapping[str, str]) -> None:
+    """Have these tools, each from its package. Raises AssertionError, with the reason."""
+    path = os.environ["PATH"] + ":/usr/sbin:/sbin"
+    missing = sorted({package for tool, package in tools.items() if shutil.which(tool, path=path) is None})
+    if missing:
+        assert shutil.which("apt-get"), f"{', '.join(missing)} are missing, and there is no apt-get to install them"
+        done("apt-get", "-q", "update")
+        done("apt-get", "-q", "install", "-y", "--no-install-recommends", *missing)
+
+
+def with_packages(plain: Path, kind: str, packages: tuple[str, ...]) -> Path:
+    """The root file system `plain` with more in it, kept as `kind`-SUITE.tar beside it."""
+    tar = plain.with_name(plain.name.replace("systemd-", f"{kind}-"))
+    if not tar.exists():
+        making = plain.parent / f"making-{kind}-{os.getpid()}"
+        try:
+            root = unpacked(plain, making)
+            install = "apt-get -q update && apt-get -q install -y --no-install-recommends $0 $*"
+            script = f"mount -t proc proc /proc; {install}; code=$?; umount /proc; exit $code"
+            done("chroot", str(root), "sh", "-c", script, *packages)
+            done("chroot", str(root), "apt-get", "clean")
+            done("tar", "-C", str(root), "-cf", f"{tar}.{os.getpid()}", ".")
+            Path(f"{tar}.{os.getpid()}").rename(tar)
+        finally:
+            shutil.rmtree(making, ignore_errors=True)
     return tar
 
 
@@ -98,25 +122,35 @@ class Machine:
 @contextmanager
 def machine(root: Path, shared: Path, console: Path, memory: int = 0) -> Iterator[Machine]:
     """Booted; at the end it is lost. `memory`: bytes that all of it may have; 0: no limit."""
+    binds = sorted({str(REPOSITORY), sys.prefix, *own_python()})
+    options = ["--volatile=overlay", *(f"--bind-ro={path}" for path in binds), f"--bind-ro={sys.prefix}:/opt/runctl"]
+    with running(root, shared, console, *options, memory=memory) as found:
+        settled = ("running", "degraded")
+        found.until(lambda: found.run("systemctl", "is-system-running", check=False) in settled)
+        yield found
+
+
+def own_python() -> list[str]:
+    """The folder of this interpreter, where a machine of the same release would not have it."""
+    return [] if sys.base_prefix.startswith("/usr") else [sys.base_prefix]
+
+
+@contextmanager
+def running(root: Path, shared: Path, console: Path, *options: str, memory: int = 0) -> Iterator[Machine]:
+    """Its pid 1 has begun; at the end it is lost. `options` are nspawn's; its journal lies beside `console`."""
     journal = console.with_name("journal")
-    journal.mkdir()
-    binds = {str(REPOSITORY), sys.prefix, *([sys.base_prefix] if not sys.base_prefix.startswith("/usr") else [])}
+    journal.mkdir(exist_ok=True)
     argv = ["systemd-nspawn", "-q", "-D", str(root), "-M", f"runctl-{uuid.uuid4().hex[:8]}", "--boot", "--register=no"]
-    argv += ["--keep-unit", "--console=read-only", "--volatile=overlay", f"--bind={shared}:/srv/run"]
-    argv += [f"--bind-ro={path}" for path in sorted(binds)] + [f"--bind-ro={sys.prefix}:/opt/runctl"]
-    argv += [f"--bind={journal}:/var/log/journal"]
+    argv += ["--keep-unit", "--console=read-only", f"--bind={shared}:/srv/run", f"--bind={journal}:/var/log/journal", *options]
     with own_cgroups(memory) as cgroups:
         joined = "".join(f"echo $$ > {path}/cgroup.procs && " for path in cgroups)
-        with console.open("wb") as out:
+        with console.open("ab") as out:
             argv = ["sh", "-c", f'{joined}exec "$@"', "sh", *argv]
             nspawn = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
         try:
             leader = _leader(nspawn, console)
             try:
-                found = Machine(leader, shared, console)
-                settled = ("running", "degraded")
-                found.until(lambda: found.run("systemctl", "is-system-running", check=False) in settled)
-                yield found
+                yield Machine(leader, shared, console)
             finally:
                 with suppress(ProcessLookupError):
                     os.kill(leader, signal.SIGKILL)  # nspawn's own end would leave it running

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.systemd.nspawn import REPOSITORY, done, root_tar, unpacked
+from tests.systemd.nspawn import REPOSITORY, bring, done, root_tar, with_packages
 
 HOST = "169.254.2.2"
 PACKAGES = (
@@ -53,32 +53,8 @@ while True:
 def machine_tar() -> Path:
     """A root file system with a kernel and cloud-init; it takes some minutes where nobody has made it yet."""
     plain = root_tar()
-    missing = [
-        package for tool, package in TOOLS.items() if shutil.which(tool, path=os.environ["PATH"] + ":/sbin:/usr/sbin") is None
-    ]
-    if missing:
-        assert shutil.which("apt-get"), f"{', '.join(missing)} are missing, and there is no apt-get to install them"
-        done("apt-get", "-q", "update")
-        done("apt-get", "-q", "install", "-y", "--no-install-recommends", *missing)
+    bring(TOOLS)
     return with_packages(plain, "vm", PACKAGES)
-
-
-def with_packages(plain: Path, kind: str, packages: tuple[str, ...]) -> Path:
-    """The root file system `plain` with more in it, kept as `kind`-SUITE.tar beside it."""
-    tar = plain.with_name(plain.name.replace("systemd-", f"{kind}-"))
-    if not tar.exists():
-        making = plain.parent / f"making-{kind}-{os.getpid()}"
-        try:
-            root = unpacked(plain, making)
-            install = "apt-get -q update && apt-get -q install -y --no-install-recommends $0 $*"
-            script = f"mount -t proc proc /proc; {install}; code=$?; umount /proc; exit $code"
-            done("chroot", str(root), "sh", "-c", script, *packages)
-            done("chroot", str(root), "apt-get", "clean")
-            done("tar", "-C", str(root), "-cf", f"{tar}.{os.getpid()}", ".")
-            Path(f"{tar}.{os.getpid()}").rename(tar)
-        finally:
-            shutil.rmtree(making, ignore_errors=True)
-    return tar
 
 
 def wheels() -> Path:

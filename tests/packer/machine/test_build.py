@@ -22,8 +22,7 @@ from tests.e2e.moto_server import moto_server
 from tests.e2e.seaweed import REGION, free_ports
 from tests.packer import page
 from tests.packer.machine.template import known, packer_in_shell
-from tests.systemd.nspawn import Machine, done, machine, root_tar, unpacked
-from tests.vm.vm import with_packages
+from tests.systemd.nspawn import Machine, done, machine, root_tar, unpacked, with_packages
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client

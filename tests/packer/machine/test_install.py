@@ -7,13 +7,13 @@ import os
 import re
 import shutil
 import sys
-import zipfile
 from pathlib import Path
 
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from tests.packer import page
+from tests.packer.machine.versions import another
 from tests.systemd.nspawn import REPOSITORY, Machine
 
 PYTHON = os.path.join(sys.base_prefix, "bin", f"python3.{sys.version_info.minor}")
@@ -27,21 +27,6 @@ def install(machine: Machine, wheels: Path, wheel: Path, *more: str) -> str:
     shutil.copy(wheel, given / wheel.name)
     arguments = ("--wheel", f"/srv/run/wheels/{wheel.name}", "--wheels", "/srv/run/wheels", "--python", PYTHON, *more)
     return machine.run("bash", INSTALL, *arguments)
-
-
-def another(wheel: Path, folder: Path, commit: str) -> Path:
-    """The same version from another commit."""
-    folder.mkdir()
-    made = folder / wheel.name
-    with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(made, "w") as new:
-        for name in old.namelist():
-            data = old.read(name)
-            if name == "runctl_agent/commit.txt":
-                data = f"{commit}\n".encode()
-            if name.endswith("/RECORD"):
-                data = b"\n".join(line for line in data.split(b"\n") if b"commit.txt" not in line)
-            new.writestr(name, data)
-    return made
 
 
 def test_it_installs_once_and_is_taken_off_again(bare: Machine, wheels: Path, own_wheel: Path) -> None:
