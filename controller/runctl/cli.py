@@ -10,6 +10,8 @@ from .commands.ending import flush, start, stop, terminate
 from .commands.keeping import checkpoints, prune, pull
 from .commands.launching import launch, resume
 from .commands.looking import list_, status, wait
+from .commands.permitting import agent, controller
+from .examples import epilog
 
 app = typer.Typer(
     name="runctl",
@@ -21,7 +23,14 @@ app = typer.Typer(
 )
 
 for command in (launch, resume, list_, status, wait, checkpoints, pull, prune, flush, stop, start, terminate):
-    app.command(name=command.__name__.strip("_"))(command)
+    name = command.__name__.strip("_")
+    app.command(name=name, epilog=epilog(name))(command)
+
+for group, help_, members in (("iam", "The least policy for the agent's role, or for you, as JSON.", (agent, controller)),):
+    below = typer.Typer(name=group, help=help_, no_args_is_help=True, rich_markup_mode=None)
+    for member in members:
+        below.command(name=member.__name__, epilog=epilog(f"{group} {member.__name__}"))(member)
+    app.add_typer(below)
 
 
 @app.callback()

@@ -77,10 +77,13 @@ class Ec2:
         with self._call("RunInstances"):
             return dict(self._client("RunInstances").run_instances(**request)["Instances"][0])
 
-    def create_template(self, name: str, data: Mapping[str, Any]) -> None:
+    def create_template(self, name: str, data: Mapping[str, Any], tags: Mapping[str, str]) -> None:
         with self._call("CreateLaunchTemplate", name):
             wanted: Any = dict(data)
-            self._client("CreateLaunchTemplate").create_launch_template(LaunchTemplateName=name, LaunchTemplateData=wanted)
+            own: Any = [{"ResourceType": "launch-template", "Tags": [{"Key": key, "Value": tags[key]} for key in tags]}]
+            self._client("CreateLaunchTemplate").create_launch_template(
+                LaunchTemplateName=name, LaunchTemplateData=wanted, TagSpecifications=own
+            )
 
     def delete_template(self, name: str) -> None:
         """One that is gone is no error."""

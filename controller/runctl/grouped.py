@@ -53,7 +53,7 @@ class Grouped:
             begin()
             interrupted.check()
             undo.callback(self._tried, f"the launch template {name} stays", lambda: self._ec2.delete_template(name))
-            self._ec2.create_template(name, recovering.template(request))
+            self._ec2.create_template(name, recovering.template(request), recovering.known(spec, launched.owner))
             interrupted.check()
             undo.callback(self._tried, f"the group {name} may go on launching", lambda: self._autoscaling.remove(name))
             self._autoscaling.create(recovering.group(spec, launched, name, () if launched.subnet else self._ec2.zones()))

@@ -14,6 +14,7 @@ from runctl_agent.errors import UsageError
 DEFAULT_TYPE = "g5.xlarge"
 EVERY = "5s"
 TIMEOUT = "15m"
+AGENT_ROLE = "runctl-agent"
 
 
 def _version(wanted: bool) -> None:

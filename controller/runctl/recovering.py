@@ -43,11 +43,15 @@ def template(request: Mapping[str, Any]) -> dict[str, Any]:
     return data
 
 
+def known(spec: Spec, owner: str) -> dict[str, str]:
+    """The tags of a group and of its template, by which they are found, and a policy tells them from others'."""
+    return {NAME: spec.run, RUN: spec.run, PROJECT: spec.project, OWNER: owner, DESTINATION: spec.destination}
+
+
 def group(spec: Spec, launched: Launched, template_name: str, zones: Sequence[str]) -> dict[str, Any]:
     """CreateAutoScalingGroup. Min 0, so that the agent can leave; no capacity rebalancing, which would start a second one
     beside a first that still trains."""
     share = 0 if launched.spot else 100
-    known = {NAME: spec.run, RUN: spec.run, PROJECT: spec.project, OWNER: launched.owner, DESTINATION: spec.destination}
     wanted: dict[str, Any] = {
         "AutoScalingGroupName": spec.recover.group,
         "MinSize": 0,
@@ -73,7 +77,7 @@ def group(spec: Spec, launched: Launched, template_name: str, zones: Sequence[st
                 "DefaultResult": "CONTINUE",
             }
         ],
-        "Tags": [{"Key": key, "Value": value, "PropagateAtLaunch": False} for key, value in known.items()],
+        "Tags": [{"Key": key, "Value": value, "PropagateAtLaunch": False} for key, value in known(spec, launched.owner).items()],
     }
     if launched.subnet:
         wanted["VPCZoneIdentifier"] = launched.subnet

@@ -10,9 +10,10 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from boto3.session import Session
 from botocore.config import Config
@@ -55,11 +56,13 @@ def free_ports(count: int) -> list[int]:
 class SeaweedFS:
     """A server of its own; `directory` is for it alone and is emptied at the end, but for the log.
 
-    It ends with the thread that started it. Raises RuntimeError if it does not start.
+    `policies`: access key to an IAM policy, which is all that its bearer may do. It ends with the thread that started it.
+    Raises RuntimeError if it does not start.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, policies: Mapping[str, Mapping[str, Any]] | None = None) -> None:
         self.directory = directory
+        self.policies = policies or {}
         self.data = directory / "data"
         self.log = directory / "weed.log"
         self.ports = free_ports(2 * len(PARTS))
@@ -97,7 +100,10 @@ class SeaweedFS:
 
     def _argv(self) -> list[str]:
         identities = self.directory / "identities.json"
-        identities.write_text(json.dumps({"identities": [_identity(name, rights) for name, rights in RIGHTS.items()]}))
+        known = [_identity(name, {"actions": rights}) for name, rights in RIGHTS.items()]
+        known += [_identity(name, {"policyNames": [name]}) for name in self.policies]
+        policies = [{"name": name, "content": json.dumps(policy)} for name, policy in self.policies.items()]
+        identities.write_text(json.dumps({"identities": known, "policies": policies}))
         ports = [f"-{part}.port={port}" for part, port in zip(PARTS, self.ports, strict=False)]
         ports += [f"-{part}.port.grpc={port}" for part, port in zip(PARTS, self.ports[len(PARTS) :], strict=True)]
         return [
@@ -144,5 +150,5 @@ def _client(endpoint: str) -> S3Client:
     return session.client("s3", endpoint_url=endpoint, config=config)
 
 
-def _identity(name: str, rights: list[str]) -> dict[str, object]:
-    return {"name": name, "credentials": [{"accessKey": name, "secretKey": SECRET}], "actions": rights}
+def _identity(name: str, may: Mapping[str, list[str]]) -> dict[str, object]:
+    return {"name": name, "credentials": [{"accessKey": name, "secretKey": SECRET}], **may}

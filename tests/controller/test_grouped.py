@@ -44,7 +44,7 @@ def test_a_group_that_stands_is_told_of(error: BaseException, monkeypatch: pytes
     monkeypatch.setattr("runctl.recovering.template", lambda request: {})
     ec2: Any = SimpleNamespace(create_template=lambda *given: None, zones=lambda: ())
     made, claim = Grouped(ec2, FakeRuntime(), lambda said: None), cast(Any, SimpleNamespace(take_back=lambda: None))
-    launched = cast(Any, SimpleNamespace(subnet=""))
+    launched = cast(Any, SimpleNamespace(subnet="", owner="me"))
     if isinstance(error, KeyboardInterrupt):
         with pytest.raises(KeyboardInterrupt):
             made.launch(claim, lambda: None, SPEC, launched, {}, told.append)

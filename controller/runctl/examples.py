@@ -1,0 +1,31 @@
+"""What `--help` of each command shows at its end: a use or three, each of which is parsed by a test."""
+
+from __future__ import annotations
+
+EXAMPLES: dict[str, tuple[str, ...]] = {
+    "launch": (
+        "runctl launch train.py --spot -- --epochs 3",
+        "runctl launch train.py --spot --recover --instance-type g5.xlarge,g6.xlarge --on-finish terminate",
+        "runctl launch train.py --config run.yaml --dry-run",
+    ),
+    "resume": ("runctl resume llama-7b", "runctl resume llama-7b --instance-type g5.2xlarge --on-demand"),
+    "list": ("runctl list", "runctl list --all --destination s3://my-bucket/runs", "runctl list --json | jq '.runs[].run'"),
+    "status": ("runctl status llama-7b", "runctl status i-0123456789abcdef0 --json"),
+    "wait": ("runctl wait llama-7b && runctl pull llama-7b", "runctl wait llama-7b --timeout 2h"),
+    "checkpoints": ("runctl checkpoints llama-7b",),
+    "pull": ("runctl pull llama-7b", "runctl pull llama-7b best --checkpoint best.pt"),
+    "prune": ("runctl prune llama-7b --dry-run", "runctl prune llama-7b --yes"),
+    "flush": ("runctl flush llama-7b",),
+    "stop": ("runctl stop llama-7b", "runctl stop llama-7b --timeout 30m"),
+    "start": ("runctl start llama-7b",),
+    "terminate": ("runctl terminate llama-7b", "runctl terminate llama-7b --now"),
+    "iam agent": ("runctl iam agent --destination s3://my-bucket/runs > agent.json",),
+    "iam controller": ("runctl iam controller --destination s3://my-bucket/runs --role runctl-agent > controller.json",),
+}
+"""By the command's words."""
+
+
+def epilog(command: str) -> str:
+    """Empty where there are none. `\\b` keeps click from making one paragraph of the lines."""
+    lines = EXAMPLES.get(command, ())
+    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)]) if lines else ""
