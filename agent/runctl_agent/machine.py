@@ -133,6 +133,7 @@ class Machine:
         path = os.path.join(self.home(), "journal.db")
         journal = Journal(path, owner=self._owner, alive=self._owner_alive, lock=self._runtime.lock())
         try:
+            journal.make_room()
             self._claim(journal)
         except RunctlError:
             journal.close()

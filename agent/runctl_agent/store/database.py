@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from runctl_agent.errors import JournalError
 
 from . import schema
+from .reserve import give_up, grow, no_room, reserve
 
 PATIENCE = 10.0
 """Seconds to wait for another process's transaction; each takes milliseconds."""
@@ -36,7 +37,7 @@ class Database:
         self._use = _use(path)
         try:
             with _told(path):
-                self._connection = self._open()
+                self._connection = self._open_in_any_room()
         except BaseException:
             os.close(self._use)
             raise
@@ -45,6 +46,12 @@ class Database:
         with self._lock, _told(self.path):
             self._connection.close()
         os.close(self._use)
+
+    def make_room(self) -> None:
+        """For a disk that fills up: what is written from now on has its place already."""
+        with self._lock, _told(self.path):
+            grow(self._connection, self.path)
+            reserve(self.path)
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
@@ -57,6 +64,14 @@ class Database:
         """One consistent view; waits for no writer."""
         with self._lock, _told(self.path), _transaction(self._connection, "BEGIN"):
             yield self._connection
+
+    def _open_in_any_room(self) -> sqlite3.Connection:
+        try:
+            return self._open()
+        except sqlite3.Error as error:
+            if not (no_room(error) and give_up(self.path)):
+                raise
+            return self._open()
 
     def _open(self) -> sqlite3.Connection:
         try:

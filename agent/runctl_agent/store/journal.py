@@ -42,6 +42,9 @@ class Journal(Progress):
     def close(self) -> None:
         self._database.close()
 
+    def make_room(self) -> None:
+        self._database.make_room()
+
     @property
     def recreated(self) -> bool:
         """Whether a damaged journal was found and a new one begun: the next epoch has to be taken."""
