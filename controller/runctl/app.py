@@ -23,6 +23,13 @@ def say(text: str, *, err: bool = False) -> None:
     typer.echo(safe, err=err)
 
 
+def write(line: str) -> None:
+    """On stdout, at once: a line in which nothing is left that commands a terminal."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    sys.stdout.flush()
+
+
 def note(text: str) -> None:
     """Progress, and what is to be known beside the result."""
     say(text, err=True)

@@ -13,7 +13,8 @@ from .ec2 import Ec2
 from .exits import Throttled, Unavailable
 from .fleet import Fleet, Machine
 from .known import durable, known
-from .sight import heard, line, safe
+from .moment import Moments
+from .sight import line, standing
 
 EVERY = 2.0
 """Seconds between two looks; the agent reads its tags as often."""
@@ -120,9 +121,9 @@ def _silent(seen: Machine, want: Want, timeout: float, now: float) -> TimedOutEr
     }
     mend = mends.get(want.verb, f"runctl status {seen.run}")
     if seen.own is not None and seen.own.want == want.nonce:
-        why = f"after {timeout:g} s: {line(about)}, {safe(about, now)}"
+        why = f"after {timeout:g} s: {line(about)}, {standing(about, Moments(now))}"
         return TimedOutError(f"{seen.run} is not durable yet", why, mend)
-    why = f"not in {timeout:g} s; {heard(about, now)}, {safe(about, now)}"
+    why = f"not in {timeout:g} s; {standing(about, Moments(now))}"
     return TimedOutError(f"the agent of {seen.run} did not acknowledge the {want.verb.value}", why, mend)
 
 

@@ -7,6 +7,7 @@ sizes in bytes; a key is never left out. What is not known is null, or empty for
     stop, start, terminate, flush   Run, as it was seen last
     wait                      Verdict
     checkpoints               Checkpoints
+    logs                      Logs
     pull                      Pulled
     prune                     Pruned; with --dry-run what would go
     any that fails            Failure, and the same in words on stderr; the exit code is the process's own
@@ -54,14 +55,24 @@ class Replacing(TypedDict):
     says: str
 
 
-class Standing(Run):
+class Listed(Run):
+    """`silent`: seconds for which its agent should have been heard and was not, else null; `cost`: US dollars that the instance
+    has cost since it was last started, by the price of its type; null where that is not known. `region`: of the instance.
+    """
+
+    silent: int | None
+    cost: float | None
+    region: str
+
+
+class Standing(Listed):
     """`replacing`: null where nothing takes the place of an instance that is gone."""
 
     replacing: Replacing | None
 
 
 class Runs(TypedDict):
-    runs: list[Run]
+    runs: list[Listed]
 
 
 class Verdict(Run):
@@ -105,7 +116,11 @@ class Planned(TypedDict):
 
 
 class Checkpoint(TypedDict):
-    """One manifest; `where` is the URL that its data lies below."""
+    """One manifest; `where` is the URL that its data lies below.
+
+    `sent`: bytes that went to S3 for it, `saved`: those that were there already, both as they are stored. `verified`: when S3
+    said last that it has all of it: `at commit`; with --verify `now`, or how many of its objects are `missing`.
+    """
 
     checkpoint: str
     step: int
@@ -116,6 +131,10 @@ class Checkpoint(TypedDict):
     complete: bool
     instance: str
     where: str
+    sent: int
+    saved: int
+    verified: str
+    missing: list[str]
 
 
 class Checkpoints(TypedDict):
@@ -124,6 +143,24 @@ class Checkpoints(TypedDict):
     run: str
     checkpoints: list[Checkpoint]
     unreadable: list[list[str]]
+
+
+class Attempt(TypedDict):
+    """One epoch's log. `began` and the numbers are by its history, null where that does not say."""
+
+    epoch: int
+    attempt: int | None
+    instance: str
+    began: int | None
+    text: str
+
+
+class Logs(TypedDict):
+    """`log`: training.log or agent.log; `attempts` in order."""
+
+    run: str
+    log: str
+    attempts: list[Attempt]
 
 
 class PassedBy(TypedDict):

@@ -1,7 +1,7 @@
 """EC2 as the controller needs it, by boto3; every error of botocore leaves here as one of ours.
 
 Sources: DescribeInstances, DescribeImages, RunInstances, CreateTags, StopInstances, StartInstances, TerminateInstances,
-CreateLaunchTemplate, DeleteLaunchTemplate, DescribeAvailabilityZones (Amazon EC2 API Reference).
+CreateLaunchTemplate, DeleteLaunchTemplate, DescribeAvailabilityZones, DescribeRegions (Amazon EC2 API Reference).
 """
 
 from __future__ import annotations
@@ -38,8 +38,21 @@ class Ec2:
 
     def __init__(self, region: str = "") -> None:
         self._wanted = region or os.environ.get("AWS_REGION") or None  # boto3 itself reads only AWS_DEFAULT_REGION
+        self._session: Session | None = None
         self._made: EC2Client | None = None
         self._known: bool | None = None
+
+    def of_region(self, region: str) -> Ec2:
+        """Another region, by what is loaded already: the model of EC2 takes long. Not from several threads."""
+        found = Ec2(region)
+        found._session = self._session
+        found._client("")
+        return found
+
+    def regions(self) -> list[str]:
+        """Every region that the account uses."""
+        with self._call("DescribeRegions"):
+            return [one["RegionName"] for one in self._client("DescribeRegions").describe_regions()["Regions"]]
 
     @property
     def region(self) -> str:
@@ -131,9 +144,9 @@ class Ec2:
                 retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
             )
             try:
-                session = Session(botocore_session=_core(), region_name=self._wanted)
-                self._known = session.region_name in session.get_available_regions("ec2")
-                self._made = _sparing(session.client("ec2", config=config))
+                session = self._session = self._session or Session(botocore_session=_core(), region_name=self._wanted)
+                self._known = (self._wanted or session.region_name) in session.get_available_regions("ec2")
+                self._made = _sparing(session.client("ec2", region_name=self._wanted, config=config))
             except FOREIGN as error:
                 raise translated(error, Call(action or "DescribeInstances", region=self._wanted or "")) from error
         return self._made

@@ -21,6 +21,7 @@ GROUP = "aws:autoscaling:groupName"
 """The tag that Auto Scaling itself puts on the instances of a group ("Tag Auto Scaling groups and instances", User Guide)."""
 
 INSTANCE_ID = re.compile(r"i-[0-9a-f]{8,17}")
+_REGION = re.compile(r"[a-z]+(?:-[a-z]+)+-\d+")
 LIVING = frozenset({"pending", "running", "stopping", "stopped"})
 """States of EC2 from which an instance can still come back ("Amazon EC2 instance state changes", Amazon EC2 User Guide)."""
 ENDED = frozenset({"shutting-down", "terminated"})
@@ -51,6 +52,12 @@ class Machine:
     def own(self) -> State | None:
         """The state that this very life of the instance posted."""
         return None if self.posted.another_life else self.posted.state
+
+    @property
+    def region(self) -> str:
+        """That of its zone, such as us-east-1 of us-east-1a, or us-west-2 of us-west-2-lax-1a."""
+        found = _REGION.match(self.zone)
+        return "" if found is None else found[0]
 
     @property
     def lives(self) -> bool:

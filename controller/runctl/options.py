@@ -52,6 +52,18 @@ Timeout = Annotated[str, typer.Option("--timeout", metavar="TIME", help="Such as
 Every = Annotated[str, typer.Option("--every", metavar="TIME", help="How often to look.")]
 Now = Annotated[bool, typer.Option("--now", help="At once: what is not durable yet is lost, and named.")]
 
+Phases = Annotated[
+    list[str] | None, typer.Option("--phase", metavar="PHASE", help="Only these; may be repeated. Also: gone, silent.")
+]
+OfProject = Annotated[str, typer.Option("--project", metavar="NAME", help="Only runs of this project.")]
+Mine = Annotated[bool, typer.Option("--mine", help="Only what you launched, as RUNCTL_OWNER or your login name has it.")]
+AllRegions = Annotated[bool, typer.Option("--all-regions", help="Of every region that the account uses.")]
+Sort = Annotated[
+    str, typer.Option("--sort", metavar="KEY", help="run, phase, age, step, safe, behind or cost. Default: newest launch first.")
+]
+Exact = Annotated[bool, typer.Option("--exact", help="Times in UTC, instead of how long ago.")]
+Wide = Annotated[bool, typer.Option("--wide", help="Every column, however narrow the terminal.")]
+
 Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
 Shown = Annotated[bool, typer.Option("--dry-run", help="Show what would go; nothing is deleted.")]
 

@@ -13,8 +13,9 @@ from .ec2 import Ec2
 from .fleet import ENDED, Machine
 from .grouped import Grouped
 from .known import Known
+from .moment import Moments
 from .resolve import Resolver, Target
-from .sight import heard, line, safe
+from .sight import line, standing
 
 POWER = 900.0
 """Seconds within which EC2 starts, stops or terminates an instance; more often it takes one minute."""
@@ -167,4 +168,4 @@ def _lost(about: Known, now: float) -> str:
         return "its agent never reported, so nothing is known to be safe"
     state = about.state
     count = f"{state.pending_checkpoints} checkpoint{'' if state.pending_checkpoints == 1 else 's'} not sent"
-    return f"{line(about)}, {count}, {safe(about, now)}; {heard(about, now)}"
+    return f"{line(about)}, {count}, {standing(about, Moments(now))}"

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from . import documents
 from .grouped import Grouped
 from .known import Known
+from .listing import row
 from .resolve import Resolver, Target
-from .verdict import Outcome, Verdict
+from .verdict import Verdict, comes_back
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +34,8 @@ class Standing:
     known: Known
     replacing: Replacing | None
 
-    def plain(self) -> documents.Standing:
-        return {**self.known.plain(), "replacing": None if self.replacing is None else self.replacing.plain()}
-
-
-def comes_back(verdict: Verdict | None) -> bool:
-    """Whether it ended in a way that a group goes on from."""
-    return verdict is not None and verdict.outcome in (Outcome.INTERRUPTED, Outcome.GONE)
+    def plain(self, now: float) -> documents.Standing:
+        return {**row(self.known, now), "replacing": None if self.replacing is None else self.replacing.plain()}
 
 
 def replacing(resolver: Resolver, grouped: Grouped, target: Target, verdict: Verdict | None) -> Replacing | None:

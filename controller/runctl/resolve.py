@@ -14,6 +14,7 @@ from .ec2 import Ec2
 from .fleet import INSTANCE_ID, Fleet, Machine, newest
 from .known import Known, known
 from .shelf import Shelf
+from .silence import silent_for
 
 MOST_NAMED = 8
 
@@ -90,8 +91,9 @@ class Resolver:
         That it can't be read is said, and does not hide the instance. Raises RunctlError where there is nothing else to go by.
         """
         machine = target.machine
-        if machine is not None and machine.own is not None and machine.power == "running":
-            return known(target.run, target.destination, machine)
+        told = known(target.run, target.destination, machine)
+        if machine is not None and machine.power == "running" and told.current and silent_for(told, self.runtime.now()) is None:
+            return told
         try:
             status = self.shelf(target).status(target.run)
         except RunctlError as error:

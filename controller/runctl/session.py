@@ -15,11 +15,11 @@ from .known import Known
 from .launch import Begun, Launch
 from .power import Power
 from .prune import Prune
-from .replacing import Standing, comes_back, replacing
+from .replacing import Standing, replacing
 from .resolve import Resolver, Target
 from .resume import Resume
 from .shelf import Shelf
-from .verdict import Verdict, judge
+from .verdict import Verdict, comes_back, judge
 from .wait import Patience, Say, Wait
 
 
@@ -76,7 +76,10 @@ class Session:
             return frozenset()
 
     def wait(self, find: Callable[[], Target], patience: Patience, say: Say) -> Verdict:
-        return Wait(self.resolver, find, patience, say, Grouped(self.ec2, self.runtime, say)).until_ended()
+        return self.waiting(find, patience, say).until_ended()
+
+    def waiting(self, find: Callable[[], Target], patience: Patience, say: Say) -> Wait:
+        return Wait(self.resolver, find, patience, say, Grouped(self.ec2, self.runtime, say))
 
     @staticmethod
     def target_of(begun: Begun) -> Target:

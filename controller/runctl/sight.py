@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from runctl_agent.contract.summary import age, size
+from runctl_agent.contract.summary import size
 
-from .known import STATUS, Known
+from .known import STATUS, Known, durable
+from .moment import Moments
+from .silence import silent_for
+from .verdict import Outcome, comes_back, judge
 
 
 def line(known: Known) -> str:
@@ -20,39 +23,50 @@ def line(known: Known) -> str:
     return f"{known.state.phase.value} on {where}{_power(known)}{conditions}"
 
 
-def safe(known: Known, now: float) -> str:
-    """Such as `step 40 safe 3 s ago, 0 B behind`."""
+def safe(known: Known, when: Moments) -> str:
+    """Such as `step 40 safe 30 s ago`: that stays true, whatever was saved since."""
     state = known.state
     if state is None:
         return "nothing known to be safe"
-    behind = f"{size(state.pending_bytes)} behind"
     if state.committed_at is None:
-        return f"nothing safe yet, {behind}"
+        return "nothing safe yet"
     what = "last" if state.step is None else f"step {state.step}"
-    return f"{what} safe {age(max(0, int(now) - state.committed_at))} ago, {behind}"
+    return f"{what} safe {when.since(state.committed_at)}"
 
 
-def heard(known: Known, now: float) -> str:
-    """When the agent was heard last, and where it was read."""
+def standing(known: Known, when: Moments) -> str:
+    """Such as `step 40 safe 30 s ago, 2.0 KiB behind as of 12 s ago`: what was told is as old as the telling."""
+    state = known.state
+    if state is None:
+        return f"{safe(known, when)}: its agent never reported"
+    if known.current and durable(state):
+        return f"{safe(known, when)}, everything is durable"
+    lives = known.machine is not None and known.machine.lives and known.current
+    told = f"as of {told_at(known, when)}" if lives else f"when last heard, {told_at(known, when)}"
+    return f"{safe(known, when)}, {size(state.pending_bytes)} behind {told}"
+
+
+def told_at(known: Known, when: Moments) -> str:
+    """When the agent told its state, and where that was read if not in the tags."""
+    heartbeat = 0 if known.state is None else known.state.heartbeat
+    return when.ago(heartbeat) + (f", in {STATUS}" if known.source == STATUS else "")
+
+
+def phase(known: Known) -> str:
     if known.state is None:
-        return "its agent never reported"
-    ago = age(max(0, int(now) - known.state.heartbeat))
-    return f"heard {ago} ago" + (f", in {STATUS}" if known.source == STATUS else "")
+        return "not reported"
+    return known.state.phase.value if known.current else f"not reported (before: {known.state.phase.value})"
 
 
-def heard_nothing(known: Known) -> str:
-    """Why an agent may not have reported, the likeliest first."""
-    instance = "the instance" if known.machine is None else known.machine.id
-    if known.source == STATUS and known.current:
-        return (
-            f"the agent of {instance} works, as {STATUS} shows, but posts no tags: allow its role ec2:CreateTags on its own"
-            " instance, and the route to the EC2 endpoint"
-        )
-    return (
-        f"the agent of {instance} has not reported since the launch. Likely: the image has no agent; the instance has no"
-        " profile, or its role lacks ec2:CreateTags; there is no route to EC2; the user-data failed. Look at:"
-        f" aws ec2 get-console-output --latest --instance-id {instance}"
-    )
+def listed(known: Known, now: float, *, replaced: bool = False) -> str:
+    """The phase, unless nothing can be in it any more, or nobody knows whether anything is; `replaced`: its group goes on."""
+    ended = judge(known)
+    if replaced and comes_back(ended):
+        return f"waits for an instance ({phase(known)})"
+    if ended is not None and ended.outcome is Outcome.GONE:
+        return f"gone ({phase(known)})"
+    silent = silent_for(known, now) is not None and known.state is not None and known.current
+    return f"silent ({phase(known)})" if silent else phase(known)
 
 
 def _power(known: Known) -> str:

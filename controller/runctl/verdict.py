@@ -61,6 +61,11 @@ def judge(known: Known) -> Verdict | None:
     return None
 
 
+def comes_back(verdict: Verdict | None) -> bool:
+    """Whether it ended in a way that a group goes on from."""
+    return verdict is not None and verdict.outcome in (Outcome.INTERRUPTED, Outcome.GONE)
+
+
 def needs_status(machine: Machine | None, now: float, stale: float) -> bool:
     """Whether the tags leave something open that `status.json` could answer; `stale` is in seconds."""
     if machine is None or machine.own is None:

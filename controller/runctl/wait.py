@@ -14,9 +14,11 @@ from .exits import Throttled, Unavailable
 from .fleet import Machine
 from .grouped import Grouped
 from .known import TAGS, Known, known
+from .moment import Moments
 from .replacing import replacing
 from .resolve import Resolver, Target
-from .sight import heard_nothing, line, safe
+from .sight import line, standing
+from .silence import NEVER, STALE, heard_nothing
 from .verdict import Verdict, judge, needs_status
 
 EVERY = 5.0
@@ -25,10 +27,6 @@ SLOWEST = 60.0
 
 ABSENT = 60.0
 """Seconds for which an instance may be missing from an answer: reads of EC2 are eventually consistent."""
-STALE = 600.0
-"""Seconds without a heartbeat after which status.json is asked too: an unchanged state is posted every 5 minutes."""
-NEVER = 300.0
-"""Seconds after the launch within which an agent should have reported."""
 
 Say = Callable[[str], None]
 
@@ -64,26 +62,34 @@ class Wait:
         self._absent_since: float | None = None
         self._said: set[str] = set()
         self._line = ""
+        self.pause = patience.every
+        self.seen: Known | None = None
 
     def until_ended(self) -> Verdict:
         """Raises TimedOutError, and what AWS refuses for good."""
         deadline = self._runtime.monotonic() + self._patience.timeout if self._patience.timeout else None
-        pause = self._patience.every
         while True:
-            try:
-                seen = self._look(self._found())
-                pause = self._patience.every
-                if seen is not None:
-                    if (verdict := judge(seen)) and not self._goes_on(verdict):
-                        return verdict
-                    self._tell(seen)
-            except (Throttled, Unavailable, StoreUnavailable) as error:
-                pause = min(max(2 * pause, 1.0), SLOWEST)
-                self._once(f"{error}; looking again every {pause:.0f} s at most", key=type(error).__name__)
+            if (verdict := self.look()) is not None:
+                return verdict
             now = self._runtime.monotonic()
             if deadline is not None and now >= deadline:
                 raise self._timed_out()
-            self._runtime.sleep(pause if deadline is None else min(pause, deadline - now))
+            self._runtime.sleep(self.pause if deadline is None else min(self.pause, deadline - now))
+
+    def look(self) -> Verdict | None:
+        """Once; None: it goes on, and `pause` says for how long to leave it alone. Raises what AWS refuses for good."""
+        try:
+            seen = self._look(self._found())
+            self.pause = self._patience.every
+            if seen is not None:
+                self.seen = seen
+                if (verdict := judge(seen)) and not self._goes_on(verdict):
+                    return verdict
+                self._tell(seen)
+        except (Throttled, Unavailable, StoreUnavailable) as error:
+            self.pause = min(max(2 * self.pause, 1.0), SLOWEST)
+            self._once(f"{error}; looking again every {self.pause:.0f} s at most", key=type(error).__name__)
+        return None
 
     def _goes_on(self, verdict: Verdict) -> bool:
         """Whether a group launches the next instance of what was taken away: that is no end."""
@@ -146,7 +152,7 @@ class Wait:
         text = line(seen)
         if text != self._line:
             self._line = text
-            self._say(f"{text}, {safe(seen, self._runtime.now())}" if seen.current else text)
+            self._say(f"{text}, {standing(seen, Moments(self._runtime.now()))}" if seen.current else text)
         machine, now = seen.machine, self._runtime.now()
         if machine is None or machine.power != "running":
             return

@@ -16,6 +16,8 @@ from runctl_agent.contract.manifest import Manifest, ManifestFile, Rank, encode_
 from runctl_agent.contract.phases import Condition, ConditionName, Phase
 from tests.controller.stage import Stage
 
+COLUMNS = ["CHECKPOINT", "STEP", "SIZE", "SENT", "SAVED", "COMPLETE", "VERIFIED", "AGE", "EPOCH-SEQ", "WHERE"]
+
 
 def rows(stage: Stage, *options: str) -> list[dict[str, Any]]:
     return [row for row in stage.json("list", *options)["runs"] if row["run"].startswith(stage.run)]
@@ -121,7 +123,7 @@ def test_checkpoints_newest_first(stage: Stage) -> None:
     assert shown["checkpoints"][1]["where"] == f"{stage.s3.destination}/{stage.run}/data/000001-00000002/"
     assert len(shown["unreadable"]) == 1
     done = stage.command("checkpoints", stage.run)
-    assert done.stdout.splitlines()[0].split() == ["CHECKPOINT", "STEP", "SIZE", "EPOCH-SEQ", "AGE", "COMPLETE", "WHERE"]
+    assert done.stdout.splitlines()[0].split() == COLUMNS
     assert "can't be read" in done.stderr
 
 

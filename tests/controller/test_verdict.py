@@ -8,7 +8,9 @@ import pytest
 
 from runctl.fleet import machine_of, same_life
 from runctl.known import known
-from runctl.sight import heard, heard_nothing, line, safe
+from runctl.moment import Moments
+from runctl.sight import line, listed, safe, standing
+from runctl.silence import heard_nothing, reasons, silent_for
 from runctl.verdict import Outcome, Verdict, judge, needs_status
 from runctl_agent.contract.phases import TERMINAL, Phase
 from runctl_agent.contract.status import State
@@ -132,11 +134,43 @@ def test_durable_is_only_what_proves_it() -> None:
 def test_in_words() -> None:
     seen = known("gpt2", "", machine_of(posted(state(Phase.TRAINING, step=4, committed_at=LAUNCHED, pending_bytes=2048))))
     assert line(seen) == f"training on {ID}"
-    assert safe(seen, LAUNCHED + 90.0) == "step 4 safe 90 s ago, 2.0 KiB behind"
-    assert heard(seen, LAUNCHED + 190.0) == "heard 90 s ago"
+    assert safe(seen, Moments(LAUNCHED + 90.0)) == "step 4 safe 90 s ago"
+    assert standing(seen, Moments(LAUNCHED + 112.0)) == "step 4 safe 112 s ago, 2.0 KiB behind as of 12 s ago"
+    exactly = "step 4 safe since 2027-01-15 08:00:00Z, 2.0 KiB behind as of 2027-01-15 08:01:40Z"
+    assert standing(seen, Moments(LAUNCHED + 112.0, exact=True)) == exactly
     nothing = known("gpt2", "", machine_of(described(power="stopping")))
     assert line(nothing) == f"nothing reported yet by {ID} (stopping)"
     assert "ec2:CreateTags" in heard_nothing(nothing)
     only_s3 = known("gpt2", "", machine_of(described()), state(Phase.TRAINING))
     assert "posts no tags" in heard_nothing(only_s3)
-    assert heard(only_s3, LAUNCHED + 100.0) == "heard 0 s ago, in status.json"
+    assert standing(only_s3, Moments(LAUNCHED + 100.0)) == "nothing safe yet, 0 B behind as of 0 s ago, in status.json"
+
+
+def test_what_can_not_be_any_more_is_not_said() -> None:
+    """A machine that is gone sends nothing, and is behind with nothing: it was, when it was heard last."""
+    lost = known("gpt2", "", machine_of(posted(state(Phase.TRAINING, pending_bytes=2048), power="terminated")))
+    assert standing(lost, Moments(LAUNCHED + 400.0)) == "nothing safe yet, 2.0 KiB behind when last heard, 5 min ago"
+    done = known("gpt2", "", machine_of(posted(state(Phase.FINISHED, step=9, committed_at=LAUNCHED))))
+    assert standing(done, Moments(LAUNCHED + 60.0)) == "step 9 safe 60 s ago, everything is durable"
+
+
+@pytest.mark.parametrize(("after", "silent"), [(600, None), (701, 601)])
+def test_an_agent_is_silent_once_a_heartbeat_is_long_due(after: int, silent: int | None) -> None:
+    seen = known("gpt2", "", machine_of(posted(state(Phase.TRAINING))))
+    assert silent_for(seen, LAUNCHED + after) == silent
+    assert listed(seen, LAUNCHED + after) == ("training" if silent is None else "silent (training)")
+    assert bool(reasons(seen, LAUNCHED + after)) == (silent is not None)
+
+
+@pytest.mark.parametrize(
+    ("phase", "power"), [(Phase.FINISHED, "running"), (Phase.TRAINING, "stopping"), (Phase.TRAINING, "terminated")]
+)
+def test_who_need_not_be_heard_is_not_silent(phase: Phase, power: str) -> None:
+    assert silent_for(known("gpt2", "", machine_of(posted(state(phase), power=power))), LAUNCHED + 9000) is None
+
+
+def test_an_agent_that_never_reported_has_its_likely_reasons() -> None:
+    seen = known("gpt2", "", machine_of(described()))
+    assert (silent_for(seen, LAUNCHED + 300), silent_for(seen, LAUNCHED + 301)) == (None, 301)
+    (why,) = reasons(seen, LAUNCHED + 301)
+    assert "the image has no agent" in why

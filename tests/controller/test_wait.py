@@ -12,8 +12,9 @@ from runctl.fleet import Machine, machine_of
 from runctl.launched import Launched
 from runctl.resolve import Target
 from runctl.shelf import Standing
+from runctl.silence import NEVER
 from runctl.verdict import Outcome
-from runctl.wait import ABSENT, NEVER, Patience, Wait
+from runctl.wait import ABSENT, Patience, Wait
 from runctl_agent.contract.phases import Phase
 from runctl_agent.contract.status import State
 from runctl_agent.errors import NotFoundError, RefusedError, StoreRefused, StoreUnavailable, TimedOutError

@@ -31,6 +31,7 @@ class DataObject:
 class Outline:
     """A committed checkpoint. `size`: bytes of content in all files; the other names are those of `Manifest`.
 
+    `copied`: bytes of its own objects that were copied inside S3 instead of being sent.
     `unknown`: why this version can't restore it at all, empty if it can; the parts told that too.
     """
 
@@ -48,6 +49,7 @@ class Outline:
     size: int
     objects: tuple[DataObject, ...]
     unknown: str
+    copied: int = 0
 
 
 def outline(manifest: Manifest) -> Outline:
@@ -67,6 +69,7 @@ def outline(manifest: Manifest) -> Outline:
         manifest.size,
         tuple(map(_object, manifest.files)),
         unknown(manifest),
+        sum(file.copied for file in manifest.files),
     )
 
 

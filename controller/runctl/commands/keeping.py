@@ -12,23 +12,39 @@ from runctl.documents import Checkpoints
 from runctl.options import Destination, Json, Run, Timeout, seconds
 
 
-def checkpoints(run: Run, destination: Destination = "", as_json: Json = False) -> None:
-    """What is committed, the newest first."""
-    from runctl.checkpoints import in_s3, listing
-    from runctl.render import checkpoints_table
+def checkpoints(
+    run: Run,
+    verify: Annotated[bool, typer.Option("--verify", help="Ask S3 for each object again: its size and checksum.")] = False,
+    exact: options.Exact = False,
+    wide: options.Wide = False,
+    destination: Destination = "",
+    as_json: Json = False,
+) -> None:
+    """What is committed, the newest first.
+
+    SENT went to S3 for it, SAVED was there already; complete: whole when it was taken, so that it can be resumed from.
+    """
+    from runctl.checkpoints import in_s3, listing, looked_at
+    from runctl.moment import Moments
+    from runctl.render import table
     from runctl.session import Session
+    from runctl.tables import CHECKPOINTS, checkpoints_rows
 
     session = Session(destination)
     name, shelf = session.shelf(run)
     found = listing(shelf, name, session.runtime)
     rows = in_s3(shelf, name, found.ranked)
+    rows = looked_at(shelf, name, rows, session.runtime) if verify else rows
     for key, reason in found.malformed:
         note(f"{key} can't be read: {reason}")
+    for row in rows:
+        if row.missing:
+            note(f"{row.manifest.checkpoint} of epoch {row.manifest.epoch}: S3 has not, or not so: {', '.join(row.missing)}")
     if as_json:
         unreadable = [list(one) for one in found.malformed]
         put(Checkpoints(run=name, checkpoints=[one.plain() for one in rows], unreadable=unreadable))
     elif rows:
-        checkpoints_table(rows, session.now())
+        table(CHECKPOINTS, checkpoints_rows(rows, Moments(session.now(), exact)), wide=wide)
     else:
         say(f"{name} has no checkpoints yet")
 
@@ -40,7 +56,10 @@ def pull(
     destination: Destination = "",
     as_json: Json = False,
 ) -> None:
-    """Bring a checkpoint here, verified."""
+    """Bring a checkpoint here, verified.
+
+    Given again after it was interrupted, it fetches only what is missing; what stands in its place is never overwritten.
+    """
     from runctl.checkpoints import plain_restored
     from runctl.checkpoints import pull as pulled
     from runctl.render import arriving_bar, restored_text
@@ -48,11 +67,12 @@ def pull(
 
     session = Session(destination)
     name, shelf = session.shelf(run)
+    target = to or name
     with arriving_bar() as told:
-        restored = pulled(shelf, name, session.runtime, destination=to or name, checkpoint=checkpoint, progress=told)
+        restored = pulled(shelf, name, session.runtime, destination=target, checkpoint=checkpoint, progress=told)
     for passed in restored.passed_by:
         note(f"passed by {passed.checkpoint}: {passed.reason}")
-    put(plain_restored(name, restored)) if as_json else say(restored_text(restored))
+    put(plain_restored(name, restored)) if as_json else say(restored_text(restored, target))
 
 
 def prune(
@@ -63,7 +83,10 @@ def prune(
     timeout: Timeout = options.TIMEOUT,
     as_json: Json = False,
 ) -> None:
-    """Delete what the run's retention lets go: by its agent, or on an ended run from here."""
+    """Delete what the run's retention lets go.
+
+    By its agent while one lives, else from here.
+    """
     from runctl.render import pruning_text
     from runctl.session import Session
 

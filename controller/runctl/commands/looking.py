@@ -1,4 +1,4 @@
-"""How runs stand: list, status, wait."""
+"""How runs stand: list, status, watch, wait."""
 
 from __future__ import annotations
 
@@ -15,41 +15,65 @@ from .telling import waited
 
 
 def list_(
+    phase: options.Phases = None,
+    project: options.OfProject = "",
+    mine: options.Mine = False,
     every: Annotated[bool, typer.Option("--all", help="Earlier instances of each run too.")] = False,
+    all_regions: options.AllRegions = False,
+    sort: options.Sort = "",
+    exact: options.Exact = False,
+    wide: options.Wide = False,
     destination: Destination = "",
     as_json: Json = False,
 ) -> None:
-    """The runs that EC2 knows; with a destination also those of which only S3 does."""
-    from runctl.listing import runs
-    from runctl.render import runs_table
+    """The runs that EC2 knows, and with a destination those in S3.
+
+    A column that does not fit the terminal is left out; what is piped has all of them.
+    """
+    from runctl.choosing import choice
+    from runctl.draft import owner
+    from runctl.listing import Listing, row
+    from runctl.moment import Moments
+    from runctl.regions import Everywhere
+    from runctl.render import table
     from runctl.session import Session
     from runctl.shelf import Shelf
+    from runctl.tables import RUNS, runs_rows
 
     session = Session(destination)
+    which = choice(phase or (), project, owner() if mine else "", sort)
     shelf = Shelf(destination, session.runtime) if destination else None
-    found = runs(session.resolver.fleet, shelf, session.runtime, note, every=every)
+    fleet = Everywhere(session.ec2, session.runtime, note) if all_regions else session.resolver.fleet
+    found = Listing(fleet, shelf, session.runtime, note).runs(which, every=every)
     if as_json:
-        put(Runs(runs=[one.plain() for one in found]))
+        put(Runs(runs=[row(one, session.now()) for one in found]))
     elif found:
-        runs_table(found, session.now(), session.replaced(found))
+        rows = runs_rows(found, Moments(session.now(), exact), session.replaced(found), regions=all_regions)
+        table(RUNS, rows, wide=wide)
     else:
-        say(f"no runs in {session.ec2.region}" + ("" if destination else "; what has ended is found with --destination"))
+        where = "any region" if all_regions else session.ec2.region
+        narrowed = " of these" if which.phases or which.project or which.owner else ""
+        say(f"no runs{narrowed} in {where}" + ("" if destination else "; what has ended is found with --destination"))
 
 
-def status(run: Run, destination: Destination = "", as_json: Json = False) -> None:
+def status(run: Run, exact: options.Exact = False, destination: Destination = "", as_json: Json = False) -> None:
     """How a run stands: by its instance's tags, else by status.json."""
-    from runctl.render import status_text
+    from runctl.moment import Moments
     from runctl.session import Session
+    from runctl.status_text import status_text
 
     session = Session(destination)
-    standing = session.standing(run)
-    put(standing.plain()) if as_json else say(status_text(standing, session.now()))
+    standing, now = session.standing(run), session.now()
+    put(standing.plain(now)) if as_json else say(status_text(standing, Moments(now, exact)))
 
 
 def wait(
     run: Run, destination: Destination = "", timeout: Timeout = "0", every: options.Every = options.EVERY, as_json: Json = False
 ) -> None:
-    """Until the run has ended: 0 finished, 10 failed, 11 interrupted or stopped, 7 timed out."""
+    """Until the run has ended; the exit code says how.
+
+    0 finished, 10 failed, 11 interrupted, stopped or gone, 7 timed out.
+    """
     from runctl.session import Session
 
     session = Session(destination)
