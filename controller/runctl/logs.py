@@ -78,7 +78,9 @@ class Log:
         return {"epoch": epoch, "attempt": first.attempt or None, "instance": first.instance, "began": told[0].at, "text": text}
 
     def last(self, pieces: Sequence[Piece], lines: int) -> Sequence[Piece]:
-        """The fewest at the end that have so many lines."""
+        """The fewest at the end that have so many lines; 0: all."""
+        if not lines:
+            return pieces
         seen = 0
         for n in range(len(pieces) - 1, -1, -1):
             seen += self.body(pieces[n]).count(b"\n")

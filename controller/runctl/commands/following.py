@@ -14,9 +14,7 @@ from runctl.options import Destination, Json, Run
 
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")]
 Agent = Annotated[bool, typer.Option("--agent", help="What the agent logs, instead of the training.")]
-Lines = Annotated[
-    int, typer.Option("--lines", "-n", metavar="N", min=0, help="Only the last N. Default: all.", show_default=False)
-]
+Lines = Annotated[int, typer.Option("--lines", "-n", metavar="N", min=0, help="Only the last N; 0: all.")]
 
 
 def logs(
@@ -45,10 +43,9 @@ def logs(
     shelf, name = session.resolver.shelf(target), AGENT if agent else TRAINING
     shelf.store.check_bucket(shelf.keys(target.run).base)
     log = Log(shelf, target.run, name, session.runtime)
-    reader, there = Reader(log), log.pieces()
-    if lines:
-        there = log.last(there, lines)
-        reader.begin(there)
+    reader = Reader(log)
+    there = log.last(log.pieces(), lines)
+    reader.begin(there if lines else ())
     found = chain(reader.new(there), () if follow else reader.rest())
     shown = tail(found, lines) if lines else found
     if as_json:
