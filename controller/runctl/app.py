@@ -43,6 +43,15 @@ def confirm(question: str, otherwise: str) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
+def agreed(doing: str, lost: str) -> bool:
+    """Ask the person at the terminal about what is lost; where there is none, what was asked for is done, and it is said."""
+    if not sys.stdin.isatty():
+        note(f"not waited for: {lost}")
+        return True
+    note(f"not durable yet, and lost by it: {lost}")
+    return confirm(f"{doing}?", "--yes does not ask")
+
+
 def put(plain: Mapping[str, object]) -> None:
     """The one document of `--json`. ASCII, so that what is no Unicode in a name survives."""
     typer.echo(json.dumps(plain))

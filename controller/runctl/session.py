@@ -13,7 +13,7 @@ from .ec2 import Ec2
 from .grouped import Grouped
 from .known import Known
 from .launch import Begun, Launch
-from .power import Power
+from .power import Agree, Power
 from .prune import Prune
 from .replacing import Standing, replacing
 from .resolve import Resolver, Target
@@ -43,8 +43,8 @@ class Session:
         target = self.target(run)
         return target.run, self.resolver.shelf(target)
 
-    def power(self) -> Power:
-        return Power(self.ec2, self.resolver, Asker(self.ec2, self.runtime, note), note)
+    def power(self, agree: Agree) -> Power:
+        return Power(self.ec2, self.resolver, Asker(self.ec2, self.runtime, note), note, agree)
 
     def prune(self, run: str) -> Prune:
         return Prune(self.resolver, Asker(self.ec2, self.runtime, note), self.target(run), note)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import lru_cache
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -174,6 +175,13 @@ def registered_image(ec2: EC2Client) -> str:
     made = ec2.register_image(Name=f"runctl-{uuid.uuid4().hex}", RootDeviceName="/dev/sda1", Architecture="x86_64")["ImageId"]
     ec2.create_tags(Resources=[made], Tags=[{"Key": "runctl:agent-version", "Value": "0.1.0"}])
     return made
+
+
+def read_terminal(screen: FileIO) -> bytes:
+    try:
+        return screen.read(4096) or b""
+    except OSError:  # EIO: nobody has the other end any more
+        return b""
 
 
 def acknowledged(state: State, want: Want, phase: Phase) -> State:

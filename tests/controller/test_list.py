@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pty
 import zlib
-from io import FileIO
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from blake3 import blake3
 from runctl_agent.contract.keys import Keys
 from runctl_agent.contract.manifest import Manifest, ManifestFile, Rank, encode_manifest
 from runctl_agent.contract.phases import Condition, ConditionName, Phase
-from tests.controller.stage import Stage
+from tests.controller.stage import Stage, read_terminal
 
 COLUMNS = ["CHECKPOINT", "STEP", "SIZE", "SENT", "SAVED", "COMPLETE", "VERIFIED", "AGE", "EPOCH-SEQ", "WHERE"]
 
@@ -160,13 +159,6 @@ def test_pull_shows_on_a_terminal_how_far_it_is(stage: Stage) -> None:
     assert "100%" in drawn
     assert "3/3 bytes" in drawn
     assert out.startswith("pulled checkpoint-10 ")
-
-
-def read_terminal(screen: FileIO) -> bytes:
-    try:
-        return screen.read(4096) or b""
-    except OSError:  # EIO: nobody has the other end any more
-        return b""
 
 
 def test_pull_overwrites_nothing(stage: Stage) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import subprocess
 from dataclasses import replace
 
 import pytest
 
 from runctl_agent.contract.phases import Phase
 from runctl_agent.contract.tags import Verb
-from tests.controller.stage import Stage, acknowledged, ended
+from tests.controller.stage import RUNCTL, Stage, acknowledged, ended, read_terminal
 
 IN_TRAINING = {"step": 7, "committed_at": 1_800_000_000, "pending_checkpoints": 2, "pending_bytes": 5000}
 
@@ -65,8 +68,34 @@ def test_stop_now_names_what_is_lost(stage: Stage) -> None:
     stage.posts(stage.state(instance, Phase.TRAINING, **IN_TRAINING))
     done = stage.command("stop", stage.run, "--now")
     assert "2 checkpoints not sent" in done.stderr
-    assert done.stdout == f"{stage.run}: {instance} is stopped\n"
+    assert done.stdout.startswith(f"{stage.run}: {instance} is stopped\n")
     assert power(stage, instance) == "stopped"
+
+
+def test_at_a_terminal_what_would_be_lost_is_asked_first(stage: Stage) -> None:
+    instance = stage.launch()
+    stage.posts(stage.state(instance, Phase.TRAINING, **IN_TRAINING))
+    for command in ("stop", "terminate"):
+        screen, code = typed(stage, b"n\n", command, stage.run, "--now")
+        assert "2 checkpoints not sent, and what was trained since step 7" in screen
+        assert f"{command} {stage.run} at once? [y/N]" in screen
+        assert (code, "nothing was done" in screen, power(stage, instance)) == (0, True, "running")
+    screen, code = typed(stage, b"", "stop", stage.run, "--now", "--yes")
+    assert ("2 checkpoints not sent" in screen, "[y/N]" in screen) == (True, False)
+    assert (code, power(stage, instance)) == (0, "stopped")
+    screen, code = typed(stage, b"y\n", "terminate", stage.run, "--now")
+    assert (code, power(stage, instance)) == (0, "terminated"), screen
+
+
+def typed(stage: Stage, answer: bytes, *arguments: str) -> tuple[str, int]:
+    """What a terminal showed, and the exit code."""
+    ours, theirs = pty.openpty()
+    with os.fdopen(ours, "rb+", buffering=0) as terminal:
+        terminal.write(answer)
+        process = subprocess.Popen([RUNCTL, *arguments], env=stage.env, stdin=theirs, stdout=theirs, stderr=theirs)
+        os.close(theirs)
+        shown = b"".join(iter(lambda: read_terminal(terminal), b"")).decode()
+        return shown, process.wait(60)
 
 
 def test_what_is_durable_is_stopped_at_once(stage: Stage) -> None:
@@ -91,10 +120,21 @@ def test_a_stopped_instance(stage: Stage) -> None:
 def test_a_terminated_instance(stage: Stage) -> None:
     instance = stage.launch()
     stage.ec2.terminate_instances(InstanceIds=[instance])
-    for command in ("stop", "start", "flush", "terminate"):
+    for command in ("stop", "start", "flush"):
         error = stage.refused(command, instance, code=6)
         assert f"{instance} is terminated" in error["why"]
         assert f"runctl resume {stage.run}" in error["mend"]
+    nothing = f"{stage.run}: nothing is left to terminate: {instance} is terminated already\n"
+    assert stage.command("terminate", stage.run).stdout == nothing
+    assert stage.json("terminate", stage.run)["instance"]["state"] == "terminated"
+
+
+def test_of_a_run_that_has_finished_there_is_no_next_attempt(stage: Stage) -> None:
+    instance = stage.launch()
+    stage.posts(stage.state(instance, Phase.FINISHED, exit_code=0))
+    stage.ec2.terminate_instances(InstanceIds=[instance])
+    mend = stage.refused("start", stage.run, code=6)["mend"]
+    assert mend == f"it has finished, and everything is durable: runctl pull {stage.run}"
 
 
 def test_a_spot_instance_is_not_stopped(stage: Stage) -> None:
@@ -114,9 +154,11 @@ def test_terminate_waits_too(stage: Stage) -> None:
     stage.tag(instance, {"runctl:want": ""})
     with stage.start("terminate", stage.run) as process:
         stopped = acknowledged(training, stage.wanted(instance), Phase.STOPPED)
-        stage.posts(replace(stopped, pending_checkpoints=0, pending_bytes=0), "b")
+        done_with = replace(stopped, pending_checkpoints=0, pending_bytes=0, checkpoint="model_step_9.pt", step=9, commits=2)
+        stage.posts(done_with, "b")
         done = ended(process)
-    assert done.stdout == f"{stage.run}: {instance} is terminated\n"
+    saved = "  saved: model_step_9.pt (step 9), 2 checkpoints meanwhile; everything is durable\n"
+    assert done.stdout == f"{stage.run}: {instance} is terminated\n{saved}"
     assert power(stage, instance) == "terminated"
 
 
@@ -166,8 +208,15 @@ def test_two_that_ask_for_different_things(stage: Stage) -> None:
     assert "another command has asked" in done.stderr
 
 
-@pytest.mark.parametrize("command", ["stop", "start", "terminate", "flush"])
+@pytest.mark.parametrize("command", ["stop", "start", "flush"])
 def test_a_run_without_an_instance(stage: Stage, command: str) -> None:
     stage.writes_status(stage.state(stage.launch(run=f"{stage.run}-other"), Phase.TRAINING))
     error = stage.refused(command, stage.run, code=6)
     assert "no instance any more" in error["why"]
+
+
+def test_of_a_run_without_an_instance_nothing_is_left_to_terminate(stage: Stage) -> None:
+    stage.writes_status(stage.state(stage.launch(run=f"{stage.run}-other"), Phase.TRAINING))
+    done = stage.command("terminate", stage.run)
+    assert done.stdout == f"{stage.run}: nothing is left to terminate: EC2 has no instance of it any more\n"
+    assert stage.json("terminate", stage.run)["instance"] is None

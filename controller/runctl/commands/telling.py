@@ -11,8 +11,8 @@ from runctl import options
 from runctl.app import note, put, say
 
 if TYPE_CHECKING:
-    from runctl.fleet import Machine
     from runctl.launch import Begun
+    from runctl.power import Done
     from runctl.resolve import Target
     from runctl.session import Session
 
@@ -36,8 +36,12 @@ def waited(session: Session, find: Callable[[], Target], timeout: str, every: st
     raise typer.Exit(verdict.outcome.exit_code)
 
 
-def acted(machine: Machine, done: str, as_json: bool) -> None:
+def acted(session: Session, target: Target, done: Done, as_json: bool) -> None:
     from runctl.known import known
 
-    about = known(machine.run, machine.destination, machine)
-    put(about.plain()) if as_json else say(f"{machine.run}: {done}")
+    if as_json:
+        machine = done.machine
+        about = session.resolver.known(target) if machine is None else known(machine.run, machine.destination, machine)
+        put(about.plain())
+    else:
+        say(f"{target.run}: {done.text}" + (f"\n  {done.saved}" if done.saved else ""))
