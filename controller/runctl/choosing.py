@@ -10,6 +10,7 @@ from runctl_agent.contract.phases import Phase
 from runctl_agent.errors import UsageError
 
 from .cost import so_far
+from .fleet import Machine
 from .known import Known
 from .sight import listed, phase
 
@@ -27,6 +28,10 @@ class Choice:
     project: str = ""
     owner: str = ""
     sort: str = ""
+
+    def takes(self, machine: Machine) -> bool:
+        """Whether its project and owner are among those asked for."""
+        return self.project in ("", machine.project) and self.owner in ("", machine.owner)
 
 
 def choice(phases: Sequence[str], project: str, owner: str, sort: str) -> Choice:

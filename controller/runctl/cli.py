@@ -7,7 +7,7 @@ import typer
 from . import options
 from .app import guarded
 from .commands.ending import flush, start, stop, terminate
-from .commands.following import logs
+from .commands.following import logs, watch
 from .commands.keeping import checkpoints, prune, pull
 from .commands.launching import launch, resume
 from .commands.looking import list_, status, wait
@@ -23,7 +23,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-for command in (launch, resume, list_, status, wait, logs, checkpoints, pull, prune, flush, stop, start, terminate):
+for command in (launch, resume, list_, status, watch, wait, logs, checkpoints, pull, prune, flush, stop, start, terminate):
     name = command.__name__.strip("_")
     app.command(name=name, epilog=epilog(name))(command)
 

@@ -43,7 +43,7 @@ class Listing:
         for machine in self._fleet.all():
             by_run.setdefault((machine.run, machine.destination), []).append(machine)
         known_here = set(by_run)
-        by_run = {place: machines for place, machines in by_run.items() if _asked_for(machines[0], which)}
+        by_run = {place: machines for place, machines in by_run.items() if which.takes(machines[0])}
         rows = [known(*place, machines[0]) for place, machines in by_run.items()]
         if self._shelf is not None:
             rows = self._with_status(rows, known_here, self._shelf, which)
@@ -99,10 +99,6 @@ def row(known: Known, now: float) -> documents.Listed:
 def _rest(newest: Known, earlier: dict[tuple[str, str], list[Machine]]) -> list[Known]:
     machines = earlier.get((newest.run, newest.destination), []) if newest.machine is not None else []
     return [known(newest.run, newest.destination, machine) for machine in machines]
-
-
-def _asked_for(machine: Machine, which: Choice) -> bool:
-    return which.project in ("", machine.project) and which.owner in ("", machine.owner)
 
 
 def _open(row: Known, now: float) -> bool:

@@ -23,6 +23,15 @@ def line(known: Known) -> str:
     return f"{known.state.phase.value} on {where}{_power(known)}{conditions}"
 
 
+def news(known: Known) -> tuple[object, ...]:
+    """What is worth a line of its own once it differs."""
+    return line(known), None if known.state is None or not known.current else known.state.step
+
+
+def news_text(known: Known, now: float) -> str:
+    return f"{known.run}: {line(known)}, {standing(known, Moments(now))}"
+
+
 def safe(known: Known, when: Moments) -> str:
     """Such as `step 40 safe 30 s ago`: that stays true, whatever was saved since."""
     state = known.state

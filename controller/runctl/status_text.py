@@ -11,7 +11,7 @@ from runctl_agent.contract.summary import age, progress, size
 from .cost import dollars, hourly, paid, so_far
 from .known import Known
 from .moment import Moments, utc
-from .replacing import Standing
+from .replacing import Replacing, Standing
 from .sight import phase, standing
 from .silence import reasons, silent_for
 from .verdict import Outcome, judge
@@ -19,7 +19,15 @@ from .verdict import Outcome, judge
 
 def status_text(found: Standing, when: Moments) -> str:
     """How the run stands is the first line."""
-    known, next_one = found.known, found.replacing
+    return _text(found.known, found.replacing, when)
+
+
+def status_text_of(known: Known, when: Moments) -> str:
+    """The same where nobody asked whether anything is replaced."""
+    return _text(known, None, when)
+
+
+def _text(known: Known, next_one: Replacing | None, when: Moments) -> str:
     lines = [_head(known, when), *_told(known, when)]
     if known.machine is None:
         lines.append("no instance: EC2 has none of it" + ("" if next_one is not None else " any more"))

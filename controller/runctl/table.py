@@ -45,6 +45,15 @@ def styled(text: str, style: str, *, colour: bool) -> str:
     return f"\x1b[{STYLES[style]}m{text}\x1b[0m" if colour and style and text else text
 
 
+def fitted(text: str, width: int) -> str:
+    """At most so many columns; what is cut off is said so."""
+    if _width(text) <= width:
+        return text
+    while text and _width(text) > width - 3:
+        text = text[: min(len(text) - 1, max(0, width))]
+    return text + "..."[: max(0, width)]
+
+
 def _across(kept: Sequence[int], widths: Sequence[int]) -> int:
     return sum(widths[n] for n in kept) + len(GAP) * (len(kept) - 1)
 

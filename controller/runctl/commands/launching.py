@@ -69,7 +69,10 @@ def resume(
     dry_run: options.DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Launch the next attempt of a run of which no instance lives; options not given are as before."""
+    """Launch the next attempt of a run that has ended.
+
+    Of a run of which no instance lives; options not given are as before.
+    """
     from runctl.resume import Changes
     from runctl.session import Session
 

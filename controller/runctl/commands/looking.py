@@ -57,7 +57,10 @@ def list_(
 
 
 def status(run: Run, exact: options.Exact = False, destination: Destination = "", as_json: Json = False) -> None:
-    """How a run stands: by its instance's tags, else by status.json."""
+    """How a run stands, in full.
+
+    By its instance's tags, else by status.json in S3; what the agent told is given as of then.
+    """
     from runctl.moment import Moments
     from runctl.session import Session
     from runctl.status_text import status_text
