@@ -12,14 +12,16 @@ from runctl_agent.contract.summary import age, size
 from .known import Known
 from .moment import Moments, utc
 from .shown import shown
-from .sight import told_at
 from .status_text import status_text_of
-from .table import Cell, Column, fitted, laid_out, styled
+from .table import Cell, Column, fitted, laid_out, styled, wrapped
 from .tables import RUNS, runs_rows
+from .verdict import judge
 
 STEPS = (Phase.STARTING, Phase.SETUP, Phase.RESTORING, Phase.TRAINING, Phase.FINISHING, Phase.FINISHED)
 """What an undisturbed run goes through."""
-BAR = 30
+BAR, INDENT = 30, 2
+"""Columns."""
+ARROW = " > "
 BLOCKS, PLAIN = "█░", "#-"
 
 
@@ -38,8 +40,8 @@ def one(known: Known, log: Sequence[str], footer: str, when: Moments, screen: Sc
     head, *told = status_text_of(known, when).split("\n")
     lines = [styled(fitted(head, screen.columns), "bold", colour=screen.colour)]
     if known.state is not None and known.current:
-        lines += [f"  {_path(known.state, screen)}", *(f"  {line}" for line in _upload(known.state, screen))]
-    lines += [fitted(shown(line), screen.columns) for line in told]
+        lines += [f"  {_path(known.state, screen)}", *(f"  {line}" for line in _upload(known, screen))]
+    lines += wrapped("\n".join(told), screen.columns)
     room = screen.rows - len(lines) - 2
     if room > 0 and log:
         lines += ["", *(fitted(line, screen.columns) for line in log[-room:])]
@@ -52,7 +54,7 @@ def many(
     """A line for each run, as many as there is room for."""
     shown_rows = rows[: room(screen)]
     told = runs_rows(shown_rows, when, replaced)
-    cells = [[*row, Cell(sending(known.state))] for row, known in zip(told, shown_rows, strict=True)]
+    cells = [[*row, Cell(sending(known))] for row, known in zip(told, shown_rows, strict=True)]
     columns = (*RUNS, Column("SENDING", 5, optional=True))
     lines = laid_out(columns, cells, screen.columns, colour=screen.colour)
     if len(rows) > len(shown_rows):
@@ -65,16 +67,18 @@ def room(screen: Screen) -> int:
     return max(1, screen.rows - 3)
 
 
-def sending(state: State | None) -> str:
-    """Such as `61 % at 102.0 MiB/s, 8 s left`."""
-    if state is None or not state.pending_bytes or state.phase in TERMINAL:
+def sending(known: Known) -> str:
+    """Such as `61 % of 4.0 GiB at 102.0 MiB/s, 8 s left`; nothing of a machine that sends no more."""
+    state = known.state if known.current and judge(known) is None else None
+    if state is None or not state.pending_bytes:
         return ""
-    done = f"{100 * state.sent_bytes // state.sending_bytes} % " if state.sending_bytes else ""
+    done = f"{100 * state.sent_bytes // state.sending_bytes} % of {size(state.sending_bytes)} " if state.sending_bytes else ""
     left = "" if state.eta is None else f", {age(state.eta)} left"
     return f"{done}at {size(state.rate)}/s{left}"
 
 
-def bar(part: int, whole: int, blocks: str, width: int = BAR) -> str:
+def bar(part: int, whole: int, blocks: str, width: int) -> str:
+    width = max(0, width)
     filled = min(width, width * part // whole) if whole else 0
     return blocks[0] * filled + blocks[1] * (width - filled)
 
@@ -87,14 +91,16 @@ def _path(state: State, screen: Screen) -> str:
         names.append(state.phase.value)
     here = state.phase.value
     parts = [(f"[{name}]", "cyan") if name == here else (name, "dim") for name in (*names, last)]
-    return " > ".join(styled(text, style, colour=screen.colour) for text, style in parts)
+    if len(ARROW.join(text for text, _ in parts)) + INDENT > screen.columns:
+        parts = [(f"[{here}]", "cyan")]
+    return ARROW.join(styled(text, style, colour=screen.colour) for text, style in parts)
 
 
-def _upload(state: State, screen: Screen) -> Iterator[str]:
-    if state.sending is None or not state.sending_bytes or state.phase in TERMINAL:
-        return
-    drawn = styled(bar(state.sent_bytes, state.sending_bytes, screen.blocks), "green", colour=screen.colour)
-    yield f"{drawn} {sending(state)} of {size(state.sending_bytes)}"
+def _upload(known: Known, screen: Screen) -> Iterator[str]:
+    state, text = known.state, sending(known)
+    if text and state is not None and state.sending_bytes:
+        drawn = bar(state.sent_bytes, state.sending_bytes, screen.blocks, min(BAR, screen.columns - len(text) - INDENT - 1))
+        yield f"{styled(drawn, 'green', colour=screen.colour)} {text}"
 
 
 def _whole(lines: list[str], footer: str, screen: Screen) -> list[str]:
@@ -104,7 +110,6 @@ def _whole(lines: list[str], footer: str, screen: Screen) -> list[str]:
     return [*lines, styled(fitted(shown(footer), screen.columns), "dim", colour=screen.colour)]
 
 
-def footer(now: float, every: float, problem: str, known: Known | None = None) -> str:
-    told = "" if known is None or known.state is None else f"as of {told_at(known, Moments(now))} · "
-    trouble = f" · {problem}" if problem else ""
-    return f"{told}looked at {utc(now)}, every {every:g} s · q quits{trouble}"
+def footer(looked_at: float, every: float, problem: str) -> str:
+    looked = f"looked at {utc(looked_at)}, every {every:g} s" if looked_at else "looking"
+    return f"q quits · {looked}" + (f" · {problem}" if problem else "")

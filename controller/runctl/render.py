@@ -17,7 +17,7 @@ from runctl_agent.store.retained import Retained
 from .moment import Moments
 from .prune import Pruning
 from .sight import standing
-from .table import Cell, Column, laid_out
+from .table import Cell, Column, laid_out, wrapped
 from .verdict import Verdict
 
 STEPS = 200
@@ -31,6 +31,11 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], *, wide: bo
     encoding = sys.stdout.encoding or "utf-8"
     for line in laid_out(columns, rows, width, colour=coloured(sys.stdout)):
         sys.stdout.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+
+
+def paragraphs(text: str) -> str:
+    """As wide as the terminal, where stdout is one."""
+    return "\n".join(wrapped(text, shutil.get_terminal_size().columns)) if sys.stdout.isatty() else text
 
 
 def coloured(out: TextIO) -> bool:

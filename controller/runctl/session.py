@@ -70,10 +70,17 @@ class Session:
         if not any(comes_back(judge(row)) for row in rows if row.machine is None or row.machine.group):
             return frozenset()
         try:
-            return Grouped(self.ec2, self.runtime, note).replaced()
+            return frozenset().union(*(Grouped(self._of(one), self.runtime, note).replaced() for one in self._regions(rows)))
         except RunctlError as error:
             note(error.full)
             return frozenset()
+
+    def _regions(self, rows: Sequence[Known]) -> set[str]:
+        """Where there may be a group of theirs; empty: here."""
+        return {row.machine.region if row.machine is not None else "" for row in rows if comes_back(judge(row))}
+
+    def _of(self, region: str) -> Ec2:
+        return self.ec2 if region in ("", self.ec2.region) else self.ec2.of_region(region)
 
     def wait(self, find: Callable[[], Target], patience: Patience, say: Say) -> Verdict:
         return self.waiting(find, patience, say).until_ended()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -52,6 +53,17 @@ def fitted(text: str, width: int) -> str:
     while text and _width(text) > width - 3:
         text = text[: min(len(text) - 1, max(0, width))]
     return text + "..."[: max(0, width)]
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Its lines, none longer than the terminal is wide, broken between words; what goes on stands further in."""
+    lines: list[str] = []
+    for line in map(shown, text.split("\n")):
+        inner = " " * (len(line) - len(line.lstrip()) + 2)
+        lines += textwrap.wrap(
+            line, width, subsequent_indent=inner, break_long_words=False, break_on_hyphens=False, drop_whitespace=True
+        ) or [""]
+    return lines
 
 
 def _across(kept: Sequence[int], widths: Sequence[int]) -> int:

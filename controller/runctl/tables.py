@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from runctl_agent.contract.phases import Phase
 from runctl_agent.contract.summary import size
@@ -45,6 +46,12 @@ CHECKPOINTS = (
 )
 
 PHASES = {Phase.FINISHED: "green", Phase.FAILED: "red", Phase.TRAINING: "cyan", Phase.FINISHING: "cyan", Phase.SAVING: "yellow"}
+
+
+def exactly(columns: Sequence[Column], when: Moments) -> tuple[Column, ...]:
+    """With the names that exact times have."""
+    names = {"AGE": "SINCE"} if when.exact else {}
+    return tuple(replace(one, name=names.get(one.name, one.name)) for one in columns)
 
 
 def runs_rows(

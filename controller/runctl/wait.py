@@ -64,6 +64,7 @@ class Wait:
         self._line = ""
         self.pause = patience.every
         self.seen: Known | None = None
+        self.problem = ""
 
     def until_ended(self) -> Verdict:
         """Raises TimedOutError, and what AWS refuses for good."""
@@ -77,17 +78,19 @@ class Wait:
             self._runtime.sleep(self.pause if deadline is None else min(self.pause, deadline - now))
 
     def look(self) -> Verdict | None:
-        """Once; None: it goes on, and `pause` says for how long to leave it alone. Raises what AWS refuses for good."""
+        """Once; None: it goes on. `seen` is what is known then, `pause` the seconds until the next look, `problem` why this one
+        saw nothing, if it did not. Raises what AWS refuses for good.
+        """
         try:
             seen = self._look(self._found())
-            self.pause = self._patience.every
+            self.pause, self.problem = self._patience.every, ""
             if seen is not None:
                 self.seen = seen
                 if (verdict := judge(seen)) and not self._goes_on(verdict):
                     return verdict
                 self._tell(seen)
         except (Throttled, Unavailable, StoreUnavailable) as error:
-            self.pause = min(max(2 * self.pause, 1.0), SLOWEST)
+            self.pause, self.problem = min(max(2 * self.pause, 1.0), SLOWEST), str(error)
             self._once(f"{error}; looking again every {self.pause:.0f} s at most", key=type(error).__name__)
         return None
 

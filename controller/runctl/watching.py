@@ -24,7 +24,10 @@ LOG_LINES = 200
 
 
 class View(Protocol):
-    """`pause`: seconds until the next look; `problem`: why the last one saw nothing new."""
+    """`pause`: seconds until the next look; `problem`: why the last one, at `looked_at`, saw not all."""
+
+    @property
+    def looked_at(self) -> float: ...
 
     @property
     def pause(self) -> float: ...
@@ -49,11 +52,16 @@ class One:
         self._log_at = -LOG_EVERY
         self.verdict: Verdict | None = None
         self.lines: tuple[str, ...] = ()
-        self.problem = ""
+        self.looked_at = 0.0
+        self._unread = ""
 
     @property
     def pause(self) -> float:
         return self._wait.pause
+
+    @property
+    def problem(self) -> str:
+        return self._wait.problem or self._unread
 
     @property
     def rows(self) -> Sequence[Known]:
@@ -61,6 +69,7 @@ class One:
 
     def look(self, room: int) -> None:
         self.verdict = self._wait.look()
+        self.looked_at = self._runtime.now()
         if room and self._runtime.monotonic() - self._log_at >= LOG_EVERY:
             self._log_at = self._runtime.monotonic()
             self._read()
@@ -71,17 +80,25 @@ class One:
             reader, pieces = Reader(self._log), self._log.last(self._log.pieces(), LOG_LINES)
             reader.begin(pieces)
             lines = tail((*reader.new(pieces), *reader.rest()), LOG_LINES)
-            self.lines, self.problem = tuple(line.text for line in lines), ""
+            self.lines, self._unread = tuple(line.text for line in lines), ""
         except RunctlError as error:
-            self.problem = str(error)
+            self._unread = str(error)
 
 
 class All:
     """Every run that EC2 shows, the newest launch first."""
 
     def __init__(
-        self, fleet: Fleet, runtime: Runtime, every: float, which: Choice, shelf_of: Callable[[str], Shelf] | None = None
+        self,
+        fleet: Fleet,
+        runtime: Runtime,
+        every: float,
+        which: Choice,
+        replaced: Callable[[Sequence[Known]], frozenset[tuple[str, str]]],
+        shelf_of: Callable[[str], Shelf] | None = None,
     ) -> None:
+        """`replaced`: of which of some runs a group launches the next instance."""
+        self._replaced = replaced
         self._fleet = fleet
         self._runtime = runtime
         self._every = every
@@ -90,7 +107,9 @@ class All:
         self._shelves: dict[str, Shelf] = {}
         self._rows: Sequence[Known] = ()
         self.pause = every
+        self.looked_at = 0.0
         self.problem = ""
+        self.replaced: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def rows(self) -> Sequence[Known]:
@@ -103,7 +122,7 @@ class All:
             self.pause = min(max(2 * self.pause, 1.0), SLOWEST)
             self.problem = str(error)
             return
-        self.pause, self.problem = self._every, ""
+        self.pause, self.problem, self.looked_at = self._every, "", self._runtime.now()
         newest: dict[tuple[str, str], Machine] = {}
         for machine in machines:
             newest.setdefault((machine.run, machine.destination), machine)
@@ -111,6 +130,7 @@ class All:
         rows = [row for row in rows if row.machine is not None and self._which.takes(row.machine)]
         rows = chosen(rows, self._which, self._runtime.now())
         self._rows = [*map(self._with_status, rows[:room]), *rows[room:]]
+        self.replaced = self._replaced(self._rows[:room])
 
     def _with_status(self, row: Known) -> Known:
         if not row.destination or not needs_status(row.machine, self._runtime.now(), STALE):

@@ -102,14 +102,12 @@ def _one(session: Session, run: str, pause: float, *, as_json: bool) -> None:
 
     target = session.target(run)
     log = Log(session.resolver.shelf(target), target.run, TRAINING, session.runtime)
-    said: list[str] = []
-    view = One(session.waiting(lambda: target, Patience(every=pause), said.append), log, session.runtime)
+    view = One(session.waiting(lambda: target, Patience(every=pause), lambda text: None), log, session.runtime)
 
     def draw(screen: frame.Screen) -> Sequence[str]:
-        now = session.now()
+        footer = frame.footer(view.looked_at, pause, view.problem)
         known = next(iter(view.rows), None)
-        footer = frame.footer(now, pause, view.problem or " ".join(said[-1:]), known)
-        return [footer] if known is None else frame.one(known, view.lines, footer, Moments(now), screen)
+        return [footer] if known is None else frame.one(known, view.lines, footer, Moments(session.now()), screen)
 
     _shown(session, view, draw, lambda: view.verdict is not None, as_json=as_json)
     if view.verdict is not None and not as_json:
@@ -121,11 +119,11 @@ def _all(session: Session, which: Choice, pause: float, *, as_json: bool) -> Non
     from runctl.moment import Moments
     from runctl.watching import All
 
-    view = All(session.resolver.fleet, session.runtime, pause, which)
+    view = All(session.resolver.fleet, session.runtime, pause, which, session.replaced)
 
     def draw(screen: frame.Screen) -> Sequence[str]:
-        now = session.now()
-        return frame.many(view.rows, frame.footer(now, pause, view.problem), Moments(now), screen)
+        footer = frame.footer(view.looked_at, pause, view.problem)
+        return frame.many(view.rows, footer, Moments(session.now()), screen, view.replaced)
 
     _shown(session, view, draw, lambda: False, as_json=as_json)
 

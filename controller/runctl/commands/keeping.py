@@ -28,7 +28,7 @@ def checkpoints(
     from runctl.moment import Moments
     from runctl.render import table
     from runctl.session import Session
-    from runctl.tables import CHECKPOINTS, checkpoints_rows
+    from runctl.tables import CHECKPOINTS, checkpoints_rows, exactly
 
     session = Session(destination)
     name, shelf = session.shelf(run)
@@ -44,7 +44,8 @@ def checkpoints(
         unreadable = [list(one) for one in found.malformed]
         put(Checkpoints(run=name, checkpoints=[one.plain() for one in rows], unreadable=unreadable))
     elif rows:
-        table(CHECKPOINTS, checkpoints_rows(rows, Moments(session.now(), exact)), wide=wide)
+        when = Moments(session.now(), exact)
+        table(exactly(CHECKPOINTS, when), checkpoints_rows(rows, when), wide=wide)
     else:
         say(f"{name} has no checkpoints yet")
 

@@ -38,7 +38,7 @@ def list_(
     from runctl.render import table
     from runctl.session import Session
     from runctl.shelf import Shelf
-    from runctl.tables import RUNS, runs_rows
+    from runctl.tables import RUNS, exactly, runs_rows
 
     session = Session(destination)
     which = choice(phase or (), project, owner() if mine else "", sort)
@@ -48,8 +48,8 @@ def list_(
     if as_json:
         put(Runs(runs=[row(one, session.now()) for one in found]))
     elif found:
-        rows = runs_rows(found, Moments(session.now(), exact), session.replaced(found), regions=all_regions)
-        table(RUNS, rows, wide=wide)
+        when = Moments(session.now(), exact)
+        table(exactly(RUNS, when), runs_rows(found, when, session.replaced(found), regions=all_regions), wide=wide)
     else:
         where = "any region" if all_regions else session.ec2.region
         narrowed = " of these" if which.phases or which.project or which.owner else ""
@@ -62,12 +62,13 @@ def status(run: Run, exact: options.Exact = False, destination: Destination = ""
     By its instance's tags, else by status.json in S3; what the agent told is given as of then.
     """
     from runctl.moment import Moments
+    from runctl.render import paragraphs
     from runctl.session import Session
     from runctl.status_text import status_text
 
     session = Session(destination)
     standing, now = session.standing(run), session.now()
-    put(standing.plain(now)) if as_json else say(status_text(standing, Moments(now, exact)))
+    put(standing.plain(now)) if as_json else say(paragraphs(status_text(standing, Moments(now, exact))))
 
 
 def wait(
