@@ -62,9 +62,8 @@ def _is(row: Known, wanted: str, now: float) -> bool:
 
 def _known(option: str, given: str, there: Collection[str]) -> None:
     if given not in there:
-        near = difflib.get_close_matches(given, list(there), n=1)
-        mend = f"did you mean {near[0]}?" if near else f"{option} takes one of {', '.join(there)}"
-        raise UsageError(f"{option} {given!r:.40} is none", f"there are {', '.join(there)}", mend)
+        near = difflib.get_close_matches(given, list(there), n=1) or list(there)[:1]
+        raise UsageError(f"{option} takes no {given!r:.40}", f"but {', '.join(there)}", f"did you mean {option} {near[0]}?")
 
 
 def _by(value: Callable[[Known, float], float | None], *, falling: bool = True) -> Key:
@@ -82,6 +81,11 @@ def _step(row: Known) -> int | None:
     return None if state is None else state.step if state.train_step is None else state.train_step
 
 
+def _cost(row: Known, now: float) -> float | None:
+    cost = so_far(row, now)
+    return None if cost is None else cost.amount
+
+
 ORDERS: dict[str, Key] = {
     "run": lambda row, now: (False, row.run),
     "phase": lambda row, now: (False, listed(row, now)),
@@ -89,6 +93,6 @@ ORDERS: dict[str, Key] = {
     "step": _by(lambda row, now: _step(row)),
     "behind": _by(lambda row, now: None if row.state is None else row.state.pending_bytes),
     "safe": _by(lambda row, now: None if row.state is None else row.state.committed_at, falling=False),
-    "cost": _by(so_far),
+    "cost": _by(_cost),
 }
 """The oldest, the largest and the dearest first."""

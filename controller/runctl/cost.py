@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from . import prices
@@ -27,15 +28,30 @@ def paid(known: Known, now: float) -> float | None:
     return None if ended is None else max(0.0, ended - machine.launch_time)
 
 
-def hourly(known: Known) -> float | None:
-    """US dollars."""
-    return None if known.machine is None else prices.hourly(known.machine.type, known.machine.spot)
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """US dollars, of one instance since it was last started: without disks, traffic, and what came before.
+
+    `hourly` is the price that it is counted by; `bound`: that of on demand, for a spot instance whose own is not known.
+    """
+
+    amount: float
+    hourly: float
+    bound: bool
+
+    @property
+    def text(self) -> str:
+        return ("<" if self.bound else "") + dollars(self.amount)
 
 
-def so_far(known: Known, now: float) -> float | None:
-    """US dollars, of this instance since it was last started: without disks, traffic, and what came before."""
-    seconds, price = paid(known, now), hourly(known)
-    return None if seconds is None or price is None else price * seconds / HOUR
+def so_far(known: Known, now: float) -> Cost | None:
+    """None where the price of its type, or its end, is not known."""
+    machine, seconds = known.machine, paid(known, now)
+    if machine is None or seconds is None:
+        return None
+    own = prices.hourly(machine.type, machine.spot)
+    price = prices.hourly(machine.type, False) if own is None else own
+    return None if price is None else Cost(price * seconds / HOUR, price, own is None)
 
 
 def dollars(amount: float) -> str:

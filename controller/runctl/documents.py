@@ -1,9 +1,11 @@
-"""The documents of `--json`: each command prints one, and nothing else on stdout. ASCII; times in seconds since the epoch,
-sizes in bytes; a key is never left out. What is not known is null, or empty for a text.
+"""The documents of `--json`: each command prints one, and nothing else on stdout; docs/schemas has them as JSON Schema
+(tests/controller/schemas.py makes them of this). ASCII; times in seconds since the epoch, sizes in bytes; a key is never left
+out. What is not known is null, or empty for a text.
 
     launch, resume            Launched; with --wait Verdict; with --dry-run Planned
     list                      Runs
     status                    Standing
+    watch                     Listed, one a line, of each run that stands otherwise than before
     stop, start, terminate, flush   Run, as it was seen last
     wait                      Verdict
     checkpoints               Checkpoints
@@ -56,12 +58,15 @@ class Replacing(TypedDict):
 
 
 class Listed(Run):
-    """`silent`: seconds for which its agent should have been heard and was not, else null; `cost`: US dollars that the instance
-    has cost since it was last started, by the price of its type; null where that is not known. `region`: of the instance.
+    """`silent`: seconds for which its agent was not heard, where it should have been, else null. `region`: of the instance.
+
+    `cost`: US dollars that the instance has cost since it was last started, by the price of its type; null where that is not
+    known; `cost_bound`: it is the price on demand of a spot instance, which costs less.
     """
 
     silent: int | None
     cost: float | None
+    cost_bound: bool
     region: str
 
 

@@ -12,6 +12,7 @@ from runctl_agent.contract.summary import age, size
 from .known import Known
 from .moment import Moments, utc
 from .shown import shown
+from .silence import silent_for
 from .status_text import status_text_of
 from .table import Cell, Column, fitted, laid_out, styled, wrapped
 from .tables import RUNS, runs_rows
@@ -40,7 +41,7 @@ def one(known: Known, log: Sequence[str], footer: str, when: Moments, screen: Sc
     head, *told = status_text_of(known, when).split("\n")
     lines = [styled(fitted(head, screen.columns), "bold", colour=screen.colour)]
     if known.state is not None and known.current:
-        lines += [f"  {_path(known.state, screen)}", *(f"  {line}" for line in _upload(known, screen))]
+        lines += [f"  {_path(known.state, screen)}", *(f"  {line}" for line in _upload(known, when.now, screen))]
     lines += wrapped("\n".join(told), screen.columns)
     room = screen.rows - len(lines) - 2
     if room > 0 and log:
@@ -54,7 +55,7 @@ def many(
     """A line for each run, as many as there is room for."""
     shown_rows = rows[: room(screen)]
     told = runs_rows(shown_rows, when, replaced)
-    cells = [[*row, Cell(sending(known))] for row, known in zip(told, shown_rows, strict=True)]
+    cells = [[*row, Cell(sending(known, when.now))] for row, known in zip(told, shown_rows, strict=True)]
     columns = (*RUNS, Column("SENDING", 5, optional=True))
     lines = laid_out(columns, cells, screen.columns, colour=screen.colour)
     if len(rows) > len(shown_rows):
@@ -67,9 +68,9 @@ def room(screen: Screen) -> int:
     return max(1, screen.rows - 3)
 
 
-def sending(known: Known) -> str:
+def sending(known: Known, now: float) -> str:
     """Such as `61 % of 4.0 GiB at 102.0 MiB/s, 8 s left`; nothing of a machine that sends no more."""
-    state = known.state if known.current and judge(known) is None else None
+    state = known.state if known.current and judge(known) is None and silent_for(known, now) is None else None
     if state is None or not state.pending_bytes:
         return ""
     done = f"{100 * state.sent_bytes // state.sending_bytes} % of {size(state.sending_bytes)} " if state.sending_bytes else ""
@@ -96,8 +97,8 @@ def _path(state: State, screen: Screen) -> str:
     return ARROW.join(styled(text, style, colour=screen.colour) for text, style in parts)
 
 
-def _upload(known: Known, screen: Screen) -> Iterator[str]:
-    state, text = known.state, sending(known)
+def _upload(known: Known, now: float, screen: Screen) -> Iterator[str]:
+    state, text = known.state, sending(known, now)
     if text and state is not None and state.sending_bytes:
         drawn = bar(state.sent_bytes, state.sending_bytes, screen.blocks, min(BAR, screen.columns - len(text) - INDENT - 1))
         yield f"{styled(drawn, 'green', colour=screen.colour)} {text}"

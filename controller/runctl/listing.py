@@ -92,8 +92,14 @@ class Listing:
 
 def row(known: Known, now: float) -> documents.Listed:
     """What `list` and `status` say of one run."""
-    region = "" if known.machine is None else known.machine.region
-    return {**known.plain(), "silent": silent_for(known, now), "cost": so_far(known, now), "region": region}
+    cost, region = so_far(known, now), "" if known.machine is None else known.machine.region
+    return {
+        **known.plain(),
+        "silent": silent_for(known, now),
+        "cost": None if cost is None else round(cost.amount, 4),
+        "cost_bound": cost is not None and cost.bound,
+        "region": region,
+    }
 
 
 def _rest(newest: Known, earlier: dict[tuple[str, str], list[Machine]]) -> list[Known]:

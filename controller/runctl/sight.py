@@ -50,7 +50,7 @@ def standing(known: Known, when: Moments) -> str:
         return f"{safe(known, when)}: its agent never reported"
     if known.current and durable(state):
         return f"{safe(known, when)}, everything is durable"
-    lives = known.machine is not None and known.machine.lives and known.current
+    lives = known.machine is not None and known.machine.power not in ("stopped", "terminated") and known.current
     told = f"as of {told_at(known, when)}" if lives else f"when last heard, {told_at(known, when)}"
     return f"{safe(known, when)}, {size(state.pending_bytes)} behind {told}"
 

@@ -8,7 +8,7 @@ from runctl_agent.contract.phases import TERMINAL
 from runctl_agent.contract.status import State
 from runctl_agent.contract.summary import age, progress, size
 
-from .cost import dollars, hourly, paid, so_far
+from .cost import dollars, paid, so_far
 from .known import Known
 from .moment import Moments, utc
 from .replacing import Replacing, Standing
@@ -79,11 +79,11 @@ def _told(known: Known, when: Moments) -> Iterator[str]:
 
 
 def _details(known: Known, state: State, when: Moments) -> Iterator[str]:
-    """What goes on is told of a machine that lives only; its times are as of the telling."""
+    """What goes on is told where it may still go on; its times are as of the telling."""
     ended = judge(known)
     if ended is not None and ended.outcome is Outcome.GONE:
         yield from _left(known, state)
-    else:
+    elif silent_for(known, when.now) is None:
         yield from progress(state, state.heartbeat)
         yield from _vitals(state)
     if state.notice:
@@ -136,6 +136,7 @@ def _instance(known: Known, when: Moments) -> Iterator[str]:
     reason = f" ({machine.reason})" if machine.reason and machine.power != "running" else ""
     launched = utc(machine.launch_time) if when.exact else when.ago(machine.launch_time)
     yield f"instance {machine.id}: {machine.power}{reason}, {kind}, {machine.zone}, launched {launched}"
-    cost, price, seconds = so_far(known, when.now), hourly(known), paid(known, when.now)
-    if cost is not None and price is not None and seconds is not None:
-        yield f"about {dollars(cost)} so far: {age(int(seconds))} at {dollars(price)} an hour"
+    cost, seconds = so_far(known, when.now), paid(known, when.now)
+    if cost is not None and seconds is not None:
+        about, on_demand = ("less than", " on demand") if cost.bound else ("about", "")
+        yield f"{about} {dollars(cost.amount)} so far: {age(int(seconds))} at ${cost.hourly:,.3f} an hour{on_demand}"

@@ -9,7 +9,7 @@ from runctl_agent.contract.phases import Phase
 from runctl_agent.contract.summary import size
 
 from .checkpoints import Committed
-from .cost import dollars, so_far
+from .cost import so_far
 from .known import Known
 from .moment import Moments
 from .sight import listed
@@ -75,7 +75,7 @@ def _run(row: Known, when: Moments, *, replaced: bool, regions: bool) -> list[Ce
         Cell(",".join(condition.name.value for condition in conditions), "yellow"),
         Cell("" if state is None else when.ago(state.heartbeat)),
         Cell("" if machine is None else when.age(machine.launch_time)),
-        Cell("" if cost is None else dollars(cost)),
+        Cell("" if cost is None else cost.text),
         Cell("" if machine is None else machine.id),
         Cell("gone" if machine is None else machine.power),
         Cell("" if machine is None else machine.type + (" spot" if machine.spot else "")),

@@ -22,6 +22,7 @@ from runctl_agent.contract.keys import Keys
 from runctl_agent.contract.phases import Phase
 from runctl_agent.contract.status import State, encode_state
 from runctl_agent.contract.tags import WANT, Want, decode_want, encode
+from tests.controller import schemas
 from tests.e2e.seaweed import REGION, S3, SECRET
 
 if TYPE_CHECKING:
@@ -81,12 +82,16 @@ class Stage:
     def json(self, *arguments: str, code: int = 0, env: Mapping[str, str | None] | None = None) -> dict[str, Any]:
         """The one document on stdout."""
         document: dict[str, Any] = json.loads(self.command(*_with_json(arguments), code=code, env=env).stdout)
+        if arguments[0] in schemas.COMMANDS:
+            schemas.check(arguments[0], document)
         return document
 
     def refused(self, *arguments: str, code: int, env: Mapping[str, str | None] | None = None) -> dict[str, Any]:
         """The error: told in three parts on stderr, and as a document."""
         done = self.command(*_with_json(arguments), code=code, env=env)
-        error: dict[str, Any] = json.loads(done.stdout)["error"]
+        document = json.loads(done.stdout)
+        schemas.check(schemas.ERROR, document)
+        error: dict[str, Any] = document["error"]
         assert error["exit_code"] == code
         assert error["what"] in done.stderr
         assert error["mend"]

@@ -69,7 +69,7 @@ def logs(
 
 
 def watch(
-    run: Annotated[str, typer.Argument(metavar="[RUN]", help="Default: every run.", show_default=False)] = "",
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Default: every run.", show_default=False)] = "",
     project: options.OfProject = "",
     mine: options.Mine = False,
     every: options.Every = options.EVERY,

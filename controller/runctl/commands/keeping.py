@@ -52,7 +52,7 @@ def checkpoints(
 
 def pull(
     run: Run,
-    to: Annotated[str, typer.Argument(metavar="[DEST]", help="Default: ./<run>.", show_default=False)] = "",
+    to: Annotated[str, typer.Argument(metavar="DEST", help="Default: ./<run>.", show_default=False)] = "",
     checkpoint: Annotated[str, typer.Option("--checkpoint", metavar="NAME", help="Default: the newest that verifies.")] = "",
     destination: Destination = "",
     as_json: Json = False,
