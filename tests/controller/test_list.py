@@ -126,6 +126,17 @@ def test_checkpoints_newest_first(stage: Stage) -> None:
     assert "can't be read" in done.stderr
 
 
+def test_checkpoints_are_looked_at_again(stage: Stage) -> None:
+    commit(stage, "checkpoint-10", 10, b"ten", seq=1)
+    commit(stage, "checkpoint-20", 20, b"twenty", seq=2, data=False)
+    missing, there = stage.json("checkpoints", stage.run, "--verify")["checkpoints"]
+    assert (there["verified"], there["missing"]) == ("now", [])
+    assert (missing["verified"], missing["missing"]) == ("1 missing", ["data/000001-00000002/checkpoint-20/model.safetensors"])
+    done = stage.command("checkpoints", stage.run, "--verify")
+    assert "checkpoint-20 of epoch 1: S3 has not, or not so: data/" in done.stderr
+    assert {one["verified"] for one in stage.json("checkpoints", stage.run)["checkpoints"]} == {"at commit"}
+
+
 def test_a_run_with_no_checkpoints(stage: Stage) -> None:
     stage.launch()
     assert stage.command("checkpoints", stage.run).stdout == f"{stage.run} has no checkpoints yet\n"
@@ -143,6 +154,8 @@ def test_pull_the_newest_that_verifies(stage: Stage) -> None:
     assert (stage.folder / stage.run / "checkpoint-20" / "model.safetensors").read_bytes() == b"twenty"
     told = stage.json("pull", stage.run, "elsewhere", "--checkpoint", "checkpoint-10")
     assert told["path"] == str(stage.folder / "elsewhere" / "checkpoint-10")
+    absolute = stage.folder / "anywhere"
+    assert stage.command("pull", stage.run, str(absolute)).stdout.endswith(f" to {absolute}/checkpoint-20\n")
     error = stage.refused("pull", stage.run, "--checkpoint", "checkpoint-11", code=5)
     assert "checkpoint-10" in error["mend"]
 
