@@ -169,7 +169,7 @@ def test_by_the_command(stage: Stage) -> None:
     assert shown() == [(mine, "us-east-1")]
     assert sorted(shown("--all-regions")) == sorted([(mine, "us-east-1"), (yours, "eu-west-1")])
     assert shown("--all-regions", "--mine") == [(yours, "eu-west-1")]
-    assert "no runs of these in any region" in stage.command("list", "--all-regions", "--phase", "failed", "--mine").stdout
+    assert "no runs of these in us-east-1" in stage.command("list", "--phase", "failed", "--mine").stdout
 
 
 def elsewhere(stage: Stage, region: str) -> str:
