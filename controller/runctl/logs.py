@@ -69,13 +69,17 @@ class Log:
         return b"" if got is None else got.body
 
     def attempt(self, epoch: int, text: str = "") -> Attempt:
-        """Whose an epoch was, by the first lines of its history; `text`: of the log."""
+        """Whose an epoch was, by what its history begins with: a machine counts its attempt once it knows of those before.
+
+        `text`: of the log.
+        """
         got = patiently(self._runtime, lambda: self._shelf.store.get(self._keys.history(epoch).key(0)))
         told = [] if got is None else moments(got.body)
-        first = next((one for one in told if one.attempt), None) or next(iter(told), None)
-        if first is None:
+        if not told:
             return {"epoch": epoch, "attempt": None, "instance": "", "began": None, "text": text}
-        return {"epoch": epoch, "attempt": first.attempt or None, "instance": first.instance, "began": told[0].at, "text": text}
+        last = max(told, key=lambda one: one.attempt)
+        instance = next((one.instance for one in told if one.instance), "")
+        return {"epoch": epoch, "attempt": last.attempt or None, "instance": instance, "began": told[0].at, "text": text}
 
     def last(self, pieces: Sequence[Piece], lines: int) -> Sequence[Piece]:
         """The fewest at the end that have so many lines; 0: all."""

@@ -86,7 +86,7 @@ def _details(known: Known, state: State, when: Moments) -> Iterator[str]:
     elif silent_for(known, when.now) is None:
         yield from progress(state, state.heartbeat)
         yield from _vitals(state)
-    if state.notice:
+    if state.notice and ended is None:
         gone = "" if state.notice_at is None else f", gone at {utc(state.notice_at)}"
         yield f"notice: {state.notice}{gone}"
     for condition in state.conditions:

@@ -112,7 +112,7 @@ def test_the_last_lines_need_the_last_pieces_only(world: World, lines: int, gets
 def test_each_attempt_is_named_where_there_are_several(world: World) -> None:
     world.has(1, 0, b"a\n")
     world.has(2, 0, b"b\n")
-    moments = [Moment(1_800_000_000, Phase.STARTING), Moment(1_800_000_009, Phase.TRAINING, instance="i-2", attempt=2)]
+    moments = [Moment(1_800_000_000, Phase.STARTING, attempt=1), Moment(1_800_000_009, Phase.TRAINING, instance="i-2", attempt=2)]
     world.store.put(KEYS.history(2).key(0), b"".join(encode_moment(one) + b"\n" for one in moments))
     said: list[str] = []
     shower = Shower(world.log, said.append, several=True)

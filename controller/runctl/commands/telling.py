@@ -27,12 +27,12 @@ def told(begun: Begun, *, as_json: bool, wait: bool) -> None:
 
 
 def waited(session: Session, find: Callable[[], Target], timeout: str, every: str, *, as_json: bool) -> None:
-    from runctl.render import verdict_text
+    from runctl.render import paragraphs, verdict_text
     from runctl.wait import Patience
 
     patience = Patience(options.seconds("--timeout", timeout), max(0.1, options.seconds("--every", every)))
     verdict = session.wait(find, patience, note if as_json else say)
-    put(verdict.plain()) if as_json else say(verdict_text(verdict, session.now()))
+    put(verdict.plain()) if as_json else say(paragraphs(verdict_text(verdict, session.now())))
     raise typer.Exit(verdict.outcome.exit_code)
 
 
@@ -44,4 +44,6 @@ def acted(session: Session, target: Target, done: Done, as_json: bool) -> None:
         about = session.resolver.known(target) if machine is None else known(machine.run, machine.destination, machine)
         put(about.plain())
     else:
-        say(f"{target.run}: {done.text}" + (f"\n  {done.saved}" if done.saved else ""))
+        from runctl.render import paragraphs
+
+        say(paragraphs(f"{target.run}: {done.text}" + (f"\n  {done.saved}" if done.saved else "")))
