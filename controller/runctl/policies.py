@@ -131,6 +131,7 @@ _LOOK = [
     "autoscaling:DescribeAutoScalingGroups",
     "autoscaling:DescribeScalingActivities",
     "ec2:DescribeAvailabilityZones",
+    "ec2:DescribeRegions",
     "ec2:DescribeImages",
     "ec2:DescribeInstances",
 ]

@@ -126,6 +126,7 @@ CONTROLLER: dict[str, list[Right]] = {
     "delete_launch_template": [Right("ec2:DeleteLaunchTemplate", ec2("launch-template"), standing())],
     "describe_auto_scaling_groups": [Right("autoscaling:DescribeAutoScalingGroups", "*")],
     "describe_availability_zones": [Right("ec2:DescribeAvailabilityZones", "*")],
+    "describe_regions": [Right("ec2:DescribeRegions", "*")],
     "describe_images": [Right("ec2:DescribeImages", "*")],
     "describe_instances": [Right("ec2:DescribeInstances", "*")],
     "describe_scaling_activities": [Right("autoscaling:DescribeScalingActivities", "*")],
