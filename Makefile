@@ -25,7 +25,7 @@ e2e-trainers: $(VENV)/.trainers  ## torch, transformers, Lightning and DCP train
 interruptions: $(VENV)/.installed  ## twenty machines taken away or lost, nobody watching: the weights are the same
 	$(BIN)/pytest -n 0 tests/interruptions
 
-containers: $(VENV)/.installed  ## training.image by the real docker client, before podman; needs root, and brings podman by apt-get
+containers: $(VENV)/.installed  ## training.image and docker build by the real docker client, before podman; needs root, and brings podman by apt-get
 	$(BIN)/pytest -n 0 tests/containers
 
 systemd: $(VENV)/.installed  ## the agent's unit and the training's under a real systemd; needs root, and brings nspawn and debootstrap by apt-get

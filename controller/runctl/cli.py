@@ -6,6 +6,7 @@ import typer
 
 from . import options
 from .app import guarded
+from .commands.containing import build
 from .commands.ending import flush, start, stop, terminate
 from .commands.following import logs, watch
 from .commands.keeping import checkpoints, prune, pull
@@ -27,8 +28,12 @@ for command in (launch, resume, list_, status, watch, wait, logs, checkpoints, p
     name = command.__name__.strip("_")
     app.command(name=name, epilog=epilog(name))(command)
 
-for group, help_, members in (("iam", "The least policy for the agent's role, or for you, as JSON.", (agent, controller)),):
+for group, help_, members in (
+    ("docker", "The container image of a training.", (build,)),
+    ("iam", "The least policy for the agent's role, or for you, as JSON.", (agent, controller)),
+):
     below = typer.Typer(name=group, help=help_, no_args_is_help=True, rich_markup_mode=None)
+    below.callback()(lambda: None)  # a group, though it may have one command
     for member in members:
         below.command(name=member.__name__, epilog=epilog(f"{group} {member.__name__}"))(member)
     app.add_typer(below)

@@ -12,6 +12,7 @@ out. What is not known is null, or empty for a text.
     logs                      Logs
     pull                      Pulled
     prune                     Pruned; with --dry-run what would go
+    docker build              Image
     any that fails            Failure, and the same in words on stderr; the exit code is the process's own
 """
 
@@ -204,6 +205,18 @@ class Pruned(TypedDict):
     objects: int
     bytes: int
     kept: list[KeptData]
+
+
+class Image(TypedDict):
+    """`id` is the engine's own; `bytes` unpacked; `digest` is the registry's, empty where the image was not pushed."""
+
+    image: str
+    id: str
+    bytes: int
+    architecture: str
+    dockerfile: str
+    pushed: bool
+    digest: str
 
 
 class Error(TypedDict):

@@ -25,6 +25,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "stop": ("runctl stop llama-7b", "runctl stop llama-7b --timeout 30m"),
     "start": ("runctl start llama-7b",),
     "terminate": ("runctl terminate llama-7b", "runctl terminate llama-7b --now"),
+    "docker build": (
+        "runctl docker build",
+        "runctl docker build --push",
+        "runctl docker build . --tag ghcr.io/me/train:1 --push",
+    ),
     "iam agent": ("runctl iam agent --destination s3://my-bucket/runs > agent.json",),
     "iam controller": ("runctl iam controller --destination s3://my-bucket/runs --role runctl-agent > controller.json",),
 }

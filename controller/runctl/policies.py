@@ -115,6 +115,8 @@ def controller(scope: Scope, *, role: str) -> Policy:
         _allow("DeleteAGroup", ["autoscaling:DeleteAutoScalingGroup"], scope.groups, ours),
         _allow("GiveTheAgentItsRole", ["iam:PassRole"], scope.role(role), {"StringEquals": {"iam:PassedToService": _EC2}}),
         _service_roles(scope),
+        _allow("LogInToTheRegistry", ["ecr:GetAuthorizationToken"], "*"),
+        _allow("PushImages", _PUSH, f"arn:{scope.partition}:ecr:*:*:repository/{OURS}/*"),
     ]
     return _policy(scope, wanted)
 
@@ -136,6 +138,17 @@ _LOOK = [
     "ec2:DescribeInstances",
 ]
 """None of these can be narrowed to some resources."""
+_PUSH = [
+    "ecr:BatchCheckLayerAvailability",
+    "ecr:BatchGetImage",
+    "ecr:CompleteLayerUpload",
+    "ecr:CreateRepository",
+    "ecr:DescribeRepositories",
+    "ecr:InitiateLayerUpload",
+    "ecr:PutImage",
+    "ecr:UploadLayerPart",
+]
+"""Of `docker build --push`, whose repositories are named so (reference.py); one that --tag names has to be allowed by itself."""
 _POWER = ["ec2:StartInstances", "ec2:StopInstances", "ec2:TerminateInstances"]
 
 

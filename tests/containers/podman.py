@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench.sink import make_certificates
+
 IMAGE = "localhost/runctl-test:1"
 SHELLLESS = "localhost/runctl-no-shell:1"
 TRAINER = Path(__file__).with_name("trainer.sh")
@@ -34,10 +36,11 @@ exec /bin/sh "$@"
 
 
 class Engine:
-    """`host` is what DOCKER_HOST is set to."""
+    """`host` is what DOCKER_HOST is set to; `tls` has a certificate of 127.0.0.1, and its key, that it trusts."""
 
     def __init__(self, host: str, folder: Path, argv: Sequence[str], environ: Mapping[str, str]) -> None:
         self.host = host
+        self.tls = folder / "tls"
         self._folder = folder
         self._argv = argv
         self._environ = environ
@@ -73,12 +76,15 @@ class Engine:
 def engine(folder: Path) -> Iterator[Engine]:
     """Raises AssertionError, with the reason, where it can't be had."""
     _install()
+    (folder / "tls").mkdir()
+    make_certificates(folder / "tls")
     (folder / "containers.conf").write_text(CONTAINERS)
     (folder / "registries.conf").write_text('[[registry]]\nlocation = "127.0.0.1"\nprefix = "127.0.0.1"\ninsecure = true\n')
     environ = {
         **os.environ,
         "CONTAINERS_CONF": str(folder / "containers.conf"),
         "CONTAINERS_REGISTRIES_CONF": str(folder / "registries.conf"),
+        "SSL_CERT_FILE": str(folder / "tls" / "ca.pem"),  # a login is by TLS, whatever registries.conf says
     }
     own = ["--root", str(folder / "graph"), "--runroot", str(folder / "run"), "--tmpdir", str(folder / "tmp")]
     argv = ["podman", *own, "--storage-driver", "vfs", "system", "service", "--time", "0", f"unix://{folder}/socket"]

@@ -20,6 +20,7 @@ OBJECT = f"{BELOW}/llama-7b/data/000001-00000001/model.pt/model.pt"
 SPEC = Spec(run="llama-7b", destination=URL, checkpoints=(Watched("checkpoints"),))
 LAUNCHED = Launched("g5.xlarge", profile="runctl-agent", spot=True, owner="me", recover=True, token="t")
 OWN, OTHER = "i-00000000000000001", "i-00000000000000002"
+REPOSITORY = "arn:aws:ecr:us-east-1:111122223333:repository/runctl/train"
 GROUP = recovering.group_name(SPEC.run, URL)
 
 
@@ -121,6 +122,7 @@ CONTROLLER: dict[str, list[Right]] = {
         Right("ec2:CreateLaunchTemplate", ec2("launch-template"), asked(_TEMPLATE)),
         created("launch-template", "CreateLaunchTemplate", _TEMPLATE),
     ],
+    "create_repository": [Right("ecr:CreateRepository", REPOSITORY)],
     "create_tags": [Right("ec2:CreateTags", ec2("instance", OWN), {**standing(), "aws:TagKeys": [WANT]})],
     "delete_auto_scaling_group": [Right("autoscaling:DeleteAutoScalingGroup", group(GROUP), standing())],
     "delete_launch_template": [Right("ec2:DeleteLaunchTemplate", ec2("launch-template"), standing())],
@@ -129,7 +131,9 @@ CONTROLLER: dict[str, list[Right]] = {
     "describe_regions": [Right("ec2:DescribeRegions", "*")],
     "describe_images": [Right("ec2:DescribeImages", "*")],
     "describe_instances": [Right("ec2:DescribeInstances", "*")],
+    "describe_repositories": [Right("ecr:DescribeRepositories", REPOSITORY)],
     "describe_scaling_activities": [Right("autoscaling:DescribeScalingActivities", "*")],
+    "get_authorization_token": [Right("ecr:GetAuthorizationToken", "*")],
     "list_objects_v2": S3["list_objects_v2"],
     "run_instances": [
         Right("ec2:RunInstances", ec2("instance", "*"), asked(_INSTANCE)),
@@ -168,3 +172,16 @@ BY_AWS: list[Right] = [
     for service, name in _ROLES.items()
 ]
 """No call of ours: AWS makes these roles in the name of who first needs them."""
+
+BY_DOCKER = [
+    Right(f"ecr:{name}", REPOSITORY)
+    for name in (
+        "BatchCheckLayerAvailability",
+        "BatchGetImage",
+        "CompleteLayerUpload",
+        "InitiateLayerUpload",
+        "PutImage",
+        "UploadLayerPart",
+    )
+]
+"""No call of ours: what `docker push` does there ("Pushing a Docker image to an Amazon ECR private repository")."""

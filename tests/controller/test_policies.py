@@ -20,6 +20,7 @@ from tests.controller.rights import (
     BELOW,
     BUCKET,
     BY_AWS,
+    BY_DOCKER,
     BY_THE_STORE,
     CONTROLLER,
     GROUP,
@@ -59,7 +60,7 @@ def test_the_rights_of_every_call_are_known(folder: str, known: dict[str, list[R
     [
         *((AGENTS, right) for rights in AGENT.values() for right in rights),
         *((OPERATORS, right) for rights in (CONTROLLER | BY_THE_STORE).values() for right in rights),
-        *((OPERATORS, right) for right in BY_AWS),
+        *((OPERATORS, right) for right in (*BY_AWS, *BY_DOCKER)),
     ],
 )
 def test_every_call_is_allowed(policy: Policy, right: Right) -> None:
@@ -70,7 +71,7 @@ def test_nothing_is_allowed_in_vain() -> None:
     needed = {right.action for rights in AGENT.values() for right in rights}
     assert actions(AGENTS) == needed
     operator = [right for known in (CONTROLLER, BY_THE_STORE) for rights in known.values() for right in rights]
-    assert actions(OPERATORS) == {right.action for right in (*operator, *BY_AWS)}
+    assert actions(OPERATORS) == {right.action for right in (*operator, *BY_AWS, *BY_DOCKER)}
 
 
 SPARED = [
@@ -143,6 +144,10 @@ OPERATOR_SPARED = [
     Right("iam:PassRole", "arn:aws:iam::111122223333:role/runctl-agent"),
     Right("iam:CreateServiceLinkedRole", "arn:aws:iam::1:role/aws-service-role/x.amazonaws.com/X", {"iam:AWSServiceName": "x"}),
     Right("s3:AbortMultipartUpload", OBJECT),
+    Right("ecr:PutImage", "arn:aws:ecr:us-east-1:111122223333:repository/web"),
+    Right("ecr:PutImage", "arn:aws:ecr:us-east-1:111122223333:repository/runctl-web/x"),
+    Right("ecr:DeleteRepository", "arn:aws:ecr:us-east-1:111122223333:repository/runctl/train"),
+    Right("ecr:SetRepositoryPolicy", "arn:aws:ecr:us-east-1:111122223333:repository/runctl/train"),
 ]
 
 
