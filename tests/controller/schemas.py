@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, type | UnionType] = {
     "stop": documents.Run,
     "start": documents.Run,
     "terminate": documents.Run,
+    "docker-build": documents.Image,
     ERROR: documents.Failure,
 }
 """What each command prints; of one that prints several documents, one a line, each of them."""

@@ -15,6 +15,7 @@ import pytest
 from boto3.session import Session
 
 from runctl import documents
+from tests.controller import schemas
 from tests.controller.stage import RUNCTL
 from tests.e2e.seaweed import REGION, SECRET
 
@@ -75,6 +76,7 @@ class Place:
 
     def json(self, *arguments: str, code: int = 0, env: Mapping[str, str] | None = None) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.build("--json", *arguments, code=code, env=env).stdout)
+        schemas.check(schemas.ERROR if code else "docker-build", found)
         return found
 
     def calls(self) -> list[str]:

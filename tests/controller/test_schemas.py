@@ -15,6 +15,11 @@ from tests.controller.test_list import commit
 
 def test_every_command_that_prints_json_has_a_schema() -> None:
     commands = {one.name: one.callback for one in app.registered_commands}
+    for group in app.registered_groups:
+        assert group.typer_instance is not None
+        commands |= {
+            f"{group.typer_instance.info.name}-{one.name}": one.callback for one in group.typer_instance.registered_commands
+        }
     printing = {name for name, callback in commands.items() if callback and "as_json" in inspect.signature(callback).parameters}
     assert printing == set(schemas.COMMANDS) - {schemas.ERROR}
     assert {path.stem for path in schemas.FOLDER.iterdir()} == set(schemas.COMMANDS)
