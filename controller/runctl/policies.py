@@ -9,13 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 from runctl_agent.contract.keys import Destination
 from runctl_agent.contract.tags import DESTINATION, WANT
 
 Statement = dict[str, Any]
-Policy = dict[str, Any]
+
+
+class Policy(TypedDict):
+    """As IAM has it ("IAM JSON policy elements reference")."""
+
+    Version: str
+    Statement: list[Statement]
+
 
 OURS = "runctl"
 """What the names of groups and of image repositories begin with, and all of the project's tags."""

@@ -16,6 +16,7 @@ import msgspec
 from jsonschema import Draft202012Validator
 
 from runctl import documents
+from runctl.policies import Policy
 from runctl_agent.contract.status import VERSION, State
 
 FOLDER = Path(__file__).parents[2] / "docs" / "schemas"
@@ -37,6 +38,8 @@ COMMANDS: Mapping[str, type | UnionType] = {
     "start": documents.Run,
     "terminate": documents.Run,
     "docker-build": documents.Image,
+    "iam-agent": Policy,
+    "iam-controller": Policy,
     ERROR: documents.Failure,
 }
 """What each command prints; of one that prints several documents, one a line, each of them."""
@@ -66,7 +69,7 @@ def _validator(command: str) -> Draft202012Validator:
 
 
 def _title(command: str) -> str:
-    return "what any command prints with --json that fails" if command == ERROR else f"runctl {command} --json"
+    return "what any command prints with --json that fails" if command == ERROR else f"runctl {command.replace('-', ' ')} --json"
 
 
 def _anything(kind: type) -> dict[str, Any]:
