@@ -42,7 +42,7 @@ def test_doctor_asks_the_daemon(tmp_path: Path, s3: S3, docker: Engine) -> None:
 
 def to_the_end(agent: Agent, phase: str) -> dict[str, Any]:
     with agent.running() as process:
-        return agent.wait_for(lambda status: status["phase"] == phase, process)
+        return agent.wait_for(lambda status: status["phase"] == phase and not status["pending_checkpoints"], process)
 
 
 def log_of(agent: Agent) -> str:
