@@ -16,7 +16,7 @@ from .disk.roots import MORE_INSTANCES, MORE_WATCHES
 from .disk.stage import Stager
 from .disk.trial import try_to_hold
 from .disk.watch import Inotify
-from .errors import NotFoundError, StoreRefused, StoreUnavailable, WrongStateError
+from .errors import NotFoundError, StoreRefused, StoreUnavailable, StoreUnusable, WrongStateError
 from .finding import Check, Finding, find
 from .machine import Machine
 from .records import Held, Instance
@@ -50,16 +50,13 @@ class Doctor:
         self._roots = [watched.path for watched in spec.checkpoints]
         self._instance: Instance | None = None
         self._made: S3Store | None = None
-        self._unreached = ""
 
     def examine(self) -> list[Finding]:
         """Every check, in the order in which they are best mended."""
         try:
             return [
                 find("identity", self._identity),
-                find("clock", self._clock),
-                *self._s3(),
-                *([find("tags", self._tags)] if self._instance is not None else []),
+                *self._aws(),
                 find("state directory", self._state_dir),
                 *(find(f"space {path}", partial(self._space, path)) for path in self._file_systems()),
                 find("inotify", self._inotify),
@@ -79,13 +76,9 @@ class Doctor:
         return f"{self._instance.id} ({self._instance.type} in {self._instance.zone})"
 
     def _clock(self) -> str:
-        try:
-            before = self._runtime.now()
-            theirs = self._store().server_time()
-            after = self._runtime.now()
-        except StoreUnavailable as error:
-            self._unreached = str(error)
-            raise
+        before = self._runtime.now()
+        theirs = self._store().server_time()
+        after = self._runtime.now()
         skew = max(before - theirs - 1, theirs - after, 0.0)  # a Date is cut to whole seconds
         if skew > MOST_SKEW:
             raise WrongStateError(
@@ -102,7 +95,18 @@ class Doctor:
             self._made = self._machine.store(self._instance)
         return self._made
 
-    def _s3(self) -> list[Finding]:
+    def _aws(self) -> list[Finding]:
+        """One cause is told once: what every check after it would fail of ends them, some only after all of its patience."""
+        checks = {"clock": self._clock, **self._s3(), **({"tags": self._tags} if self._instance is not None else {})}
+        found: list[Finding] = []
+        for name, check in checks.items():
+            found.append(find(name, check))
+            if isinstance(found[-1].error, StoreUnavailable | StoreUnusable):
+                left = ", ".join(other for other in checks if other not in {one.name for one in found})
+                return [*found, Finding("not tried", left, advice="mend that, then: runctl-agent doctor")] if left else found
+        return found
+
+    def _s3(self) -> dict[str, Check]:
         checks: dict[str, Check] = {
             "bucket": self._bucket,
             "write": self._write,
@@ -112,13 +116,7 @@ class Doctor:
             **({"delete": self._delete} if self._spec.retention.wanted else {}),
             "lifecycle": self._lifecycle,
         }
-        return [find(f"s3 {name}", partial(self._reached, check)) for name, check in checks.items()]
-
-    def _reached(self, check: Check) -> str | Advice:
-        """Where nothing answers, every right would fail of that, and each only after all of its patience."""
-        if self._unreached:
-            raise StoreUnavailable("not tried, for S3 does not answer", self._unreached, "mend that, then: runctl-agent doctor")
-        return check()
+        return {f"s3 {name}": check for name, check in checks.items()}
 
     def _bucket(self) -> str:
         store = self._store()

@@ -20,7 +20,8 @@ RunctlError
 │   ├── NoSuchUpload             the multipart upload is gone
 │   ├── CommitConflict permanent another writer's manifest stands where ours would go
 │   ├── Fenced        permanent  a writer with a higher epoch has this run
-│   └── StoreRefused  permanent  exit 4; denied, expired or missing credentials, no bucket, wrong region, KMS key
+│   └── StoreRefused  permanent  exit 4; denied, KMS key, what this S3 does not do
+│       └── StoreUnusable        no matter of one right: expired or missing credentials, no bucket, wrong region, certificate
 └── TagError            exit 7   EC2 tags
     ├── TagsUnavailable          no answer, or a 5xx: try again
     ├── TagsThrottled            RequestLimitExceeded: back off
@@ -45,7 +46,7 @@ class RunctlError(Exception):
     def __str__(self) -> str:
         text = self.what
         if self.why:
-            text += f": {self.why}"
+            text += f":{self.why}" if self.why.startswith("\n") else f": {self.why}"
         return text
 
     @property
@@ -153,6 +154,10 @@ class Fenced(StoreError):
 class StoreRefused(StoreError):
     exit_code = 4
     permanent = True
+
+
+class StoreUnusable(StoreRefused):
+    """Every other call would only be told the same."""
 
 
 class TagError(RunctlError):

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 
 from runctl_agent.errors import RunctlError, UsageError
 
-from .exits import CTRL_C, document
+from .exits import CTRL_C, Interrupted, document
 from .shown import shown
 
 
@@ -64,21 +65,41 @@ def guarded(app: Callable[..., Any]) -> None:
     except RunctlError as error:
         fail(error)
     except KeyboardInterrupt:
-        sys.exit(CTRL_C)
+        fail(_interrupted())
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
         if not hasattr(error, "format_message"):  # a mistake in the options, as typer tells it
             raise
+        if (forgotten := _forgotten(error, sys.argv[1:])) is not None:
+            fail(forgotten)
         error.show()  # type: ignore[attr-defined]  # typer brings its own click, an older one the real one
         if json_wanted(sys.argv[1:]):
             put(document(UsageError(error.format_message(), "", "--help")))
         sys.exit(UsageError.exit_code)
+    if code == CTRL_C:  # typer has caught it
+        fail(_interrupted())
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def fail(error: RunctlError) -> None:
+def _interrupted() -> RunctlError:
+    return Interrupted("interrupted", "what was asked of AWS until then stands", "runctl list shows it")
+
+
+def _forgotten(error: Exception, arguments: list[str]) -> RunctlError | None:
+    """An option that launch does not have, after the script: the script's own, and the `--` before it was forgotten."""
+    option = getattr(error, "option_name", "")
+    named = [place for place, one in enumerate(arguments) if option and one.partition("=")[0] == option]
+    if not named or arguments[0] != "launch" or not any(os.path.isfile(one) for one in arguments[1 : named[0]]):
+        return None
+    whole = shlex.join([*arguments[: named[0]], "--", *arguments[named[0] :]])
+    close = getattr(error, "possibilities", None)
+    mend = f"runctl {whole}" + (f"; or did you mean {' or '.join(close)}?" if close else "")
+    return UsageError(f"launch has no option {option}", "what the script is to get stands after --", mend)
+
+
+def fail(error: RunctlError) -> NoReturn:
     say(error.full, err=True)
     if json_wanted(sys.argv[1:]):
         put(document(error))
@@ -87,5 +108,9 @@ def fail(error: RunctlError) -> None:
 
 def json_wanted(arguments: list[str]) -> bool:
     """Whether `--json` is among the command's own options."""
-    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
-    return "--json" in own
+    return "--json" in own_options(arguments)
+
+
+def own_options(arguments: list[str]) -> list[str]:
+    """What stands before `--`: the rest is the script's."""
+    return arguments[: arguments.index("--")] if "--" in arguments else arguments

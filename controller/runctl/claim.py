@@ -37,15 +37,33 @@ class Claim:
 
     def next(self, standing: Standing, launched: Launched) -> None:
         """The next attempt of a run. Raises WrongStateError where another command begins one at the same time."""
-        key, body = launch_key(self._keys), encode_launched(launched)
+        etag = self._replace(encode_launched(launched), standing.etag)
+        self._before = (encode_launched(standing.launched), etag)
+
+    def again(self, launched: Launched) -> None:
+        """The same attempt, by another RunInstances. Raises WrongStateError where it is no longer this command's."""
+        body = encode_launched(launched)
+        if self._before is not None:
+            before, etag = self._before
+            self._before = (before, self._replace(body, etag))
+            return
+        key, ours = self._mine[-1]
+        got = self._shelf.store.get(key)
+        if got is None or got.body != ours:
+            raise under_way(self._run)
+        self._mine.append((key, body))
+        self._replace(body, got.etag)
+
+    def _replace(self, body: bytes, etag: str) -> str:
+        """`launch.json`, if it still is what had `etag`; decided by reading back, for an answer may be lost."""
+        key = launch_key(self._keys)
         try:
-            etag = self._shelf.store.put(key, body, if_match=standing.etag)
+            return self._shelf.store.put(key, body, if_match=etag)
         except PreconditionFailed as error:
             got = self._shelf.store.get(key)
             if got is None or got.body != body:
                 raise under_way(self._run) from error
-            etag = got.etag
-        self._before = (encode_launched(standing.launched), etag)
+            return got.etag
 
     def take_back(self) -> None:
         """As if nothing had been asked. Raises StoreError."""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import sys
+
 import typer
 
 from . import options
-from .app import guarded
+from .app import guarded, own_options
 from .commands.containing import build
 from .commands.ending import flush, start, stop, terminate
+from .commands.examining import doctor
 from .commands.following import logs, watch
 from .commands.keeping import checkpoints, prune, pull
 from .commands.launching import launch, resume
 from .commands.looking import list_, status, wait
 from .commands.permitting import agent, controller
+from .commands.settling import config, init
 from .examples import epilog
 
 app = typer.Typer(
@@ -24,7 +28,10 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-for command in (launch, resume, list_, status, watch, wait, logs, checkpoints, pull, prune, flush, stop, start, terminate):
+BEFORE = (init, config, doctor)
+RUNS = (launch, resume, list_, status, watch, wait, logs, checkpoints, pull, prune, flush, stop, start, terminate)
+
+for command in (*BEFORE, *RUNS):
     name = command.__name__.strip("_")
     app.command(name=name, epilog=epilog(name))(command)
 
@@ -40,8 +47,13 @@ for group, help_, members in (
 
 
 @app.callback()
-def _root(version: options.Version = False) -> None:
-    pass
+def _root(context: typer.Context, version: options.Version = False) -> None:
+    """What runctl.yaml says is the default of every option; `init` and `--help` need none of it."""
+    if context.invoked_subcommand == "init" or "--help" in own_options(sys.argv[1:]):
+        return
+    from .settled import settle
+
+    settle(context)
 
 
 def main() -> None:

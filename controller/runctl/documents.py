@@ -2,6 +2,9 @@
 (tests/controller/schemas.py makes them of this). ASCII; times in seconds since the epoch, sizes in bytes; a key is never left
 out. What is not known is null, or empty for a text.
 
+    init                      Written
+    config                    Settled
+    doctor                    Examined
     launch, resume            Launched; with --wait Verdict; with --dry-run Planned
     list                      Runs
     status                    Standing
@@ -19,6 +22,46 @@ out. What is not known is null, or empty for a text.
 from __future__ import annotations
 
 from typing import Any, NotRequired, TypedDict
+
+
+class Written(TypedDict):
+    """`settings`: the keys that have a value in the file."""
+
+    path: str
+    settings: list[str]
+
+
+class SettledOne(TypedDict):
+    """`origin`: environment, file or default; `where`: the variable, or the file and line; `option` goes before either."""
+
+    key: str
+    value: Any
+    origin: str
+    where: str
+    option: str
+
+
+class Settled(TypedDict):
+    """`file`: the nearest runctl.yaml, empty where there is none."""
+
+    file: str
+    settings: list[SettledOne]
+
+
+class Finding(TypedDict):
+    """`ok`: null for what is only to be known, or could not be tried; `what`, `why` and `mend` of what is not well."""
+
+    name: str
+    ok: bool | None
+    text: str
+    what: str
+    why: str
+    mend: str
+
+
+class Examined(TypedDict):
+    ok: bool
+    findings: list[Finding]
 
 
 class Instance(TypedDict):
@@ -112,13 +155,32 @@ class Code(TypedDict):
     left_out: list[list[str]]
 
 
+class Cost(TypedDict):
+    """USD an hour, null where not known; `hourly` is what this launch would pay: spot's, in `zone`, or on demand.
+
+    `source`: AWS's price list, or the table that ships, of the day `as_of`; `region`, if it is of another region.
+    """
+
+    instance_type: str
+    hourly: float | None
+    on_demand: float | None
+    spot: float | None
+    zone: str
+    source: str
+    as_of: str
+    region: str
+
+
 class Planned(TypedDict):
-    """`request` as RunInstances takes it; `code` only of a launch: a resume sends none."""
+    """`request` as RunInstances takes it; `code` only of a launch: a resume sends none. `costs`: of each type that may be taken,
+    in order; `unknown`: what could not be checked, and why."""
 
     run: str
     destination: str
     request: dict[str, Any]
     code: NotRequired[Code]
+    costs: list[Cost]
+    unknown: list[str]
 
 
 class Checkpoint(TypedDict):

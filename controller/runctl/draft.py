@@ -6,9 +6,9 @@ import difflib
 import getpass
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from runctl_agent.config import draft_spec
@@ -41,6 +41,11 @@ class Asked:
     checkpoints: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
     on_finish: str = ""
+    gpus: int = 0
+    defaults: Mapping[str, object] = field(default_factory=dict)
+    """Of runctl.yaml, for what neither the options nor the run spec says."""
+    origins: Mapping[str, str] = field(default_factory=dict)
+    """What a mistake in a setting is put down to: the option, the variable, or the line of runctl.yaml."""
 
 
 def script_problem(script: str) -> RunctlError | None:
@@ -71,6 +76,7 @@ def spec_of(asked: Asked, root: Root, runtime: Runtime) -> Spec:
         "run": default_run(asked.script, runtime),
         "checkpoints": [{"path": CHECKPOINTS}],
         "project": os.path.basename(root.path)[:LONGEST_VALUE],
+        **asked.defaults,
     }
     given: dict[str, object] = {
         "run": asked.run,
@@ -80,12 +86,16 @@ def spec_of(asked: Asked, root: Root, runtime: Runtime) -> Spec:
         "on_finish": asked.on_finish,
     }
     training = {"command": command(root.relative(asked.script), asked.arguments), "env": environment(asked.env)}
+    origins = {"run": "--run", "training.command": "the script and its arguments", "training.env": "--env", **asked.origins}
     try:
-        return draft_spec(asked.config, {key: value for key, value in given.items() if value} | {"training": training}, defaults)
+        return draft_spec(
+            asked.config, {key: value for key, value in given.items() if value} | {"training": training}, defaults, origins
+        )
     except ConfigError as error:
         if "destination: missing" not in error.why:
             raise
-        raise ConfigError(error.what, error.why, "--destination s3://bucket/prefix, or RUNCTL_DESTINATION") from None
+        mend = "--destination s3://bucket/prefix, or RUNCTL_DESTINATION, or destination in runctl.yaml (runctl init)"
+        raise ConfigError(error.what, error.why, mend) from None
 
 
 def command(script: str, arguments: Sequence[str]) -> list[str]:
@@ -121,9 +131,6 @@ def spec_problems(spec: Spec, launched: Launched) -> list[RunctlError]:
         name = next(name for name, value in power.items() if value == "stop")
         why = "an instance of its group is terminated by a shutdown, for a stopped one would be replaced and stay"
         problems.append(ConfigError(f"{name} can't be stop with --recover", why, f"{name}: terminate"))
-    if launched.more_types and not launched.recover:
-        many = f"several instance types ({launched.instance_type}, {', '.join(launched.more_types)})"
-        problems.append(ConfigError(f"{many} can't be launched", "only a group takes the one there is", "--recover, or one type"))
     if spec.run == CODE:
         problems.append(
             ConfigError(f"a run can't be named {CODE}", "the code archives lie in a folder of that name", "--run NAME")

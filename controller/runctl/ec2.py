@@ -1,7 +1,8 @@
 """EC2 as the controller needs it, by boto3; every error of botocore leaves here as one of ours.
 
 Sources: DescribeInstances, DescribeImages, RunInstances, CreateTags, StopInstances, StartInstances, TerminateInstances,
-CreateLaunchTemplate, DeleteLaunchTemplate, DescribeAvailabilityZones, DescribeRegions (Amazon EC2 API Reference).
+CreateLaunchTemplate, DeleteLaunchTemplate, DescribeAvailabilityZones, DescribeRegions, DescribeInstanceTypes,
+DescribeInstanceTypeOfferings, DescribeSpotPriceHistory (Amazon EC2 API Reference).
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ import botocore.session
 from boto3.session import Session
 from botocore.config import Config
 
-from .refusals import DRY_RUN, FOREIGN, Call, code_of, translated
+from runctl_agent.errors import RefusedError, RunctlError
+
+from .denial import encoded, told
+from .refusals import DRY_RUN, FOREIGN, Call, code_of, message_of, translated
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -40,6 +44,7 @@ class Ec2:
         self._wanted = region or os.environ.get("AWS_REGION") or None  # boto3 itself reads only AWS_DEFAULT_REGION
         self._session: Session | None = None
         self._made: EC2Client | None = None
+        self._impatient: EC2Client | None = None
         self._known: bool | None = None
 
     def of_region(self, region: str) -> Ec2:
@@ -86,9 +91,9 @@ class Ec2:
                     raise
 
     def run(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The one instance that was launched. Raises Unavailable also where only the answer was lost."""
+        """The one instance that was launched, asked for once. Raises Unavailable also where only the answer was lost."""
         with self._call("RunInstances"):
-            return dict(self._client("RunInstances").run_instances(**request)["Instances"][0])
+            return dict(self._once().run_instances(**request)["Instances"][0])
 
     def create_template(self, name: str, data: Mapping[str, Any], tags: Mapping[str, str]) -> None:
         with self._call("CreateLaunchTemplate", name):
@@ -113,6 +118,31 @@ class Ec2:
         with self._call("DescribeAvailabilityZones"):
             found = self._client("DescribeAvailabilityZones").describe_availability_zones(Filters=own)
             return [zone["ZoneName"] for zone in found["AvailabilityZones"]]
+
+    def types(self, *names: str) -> list[Mapping[str, Any]]:
+        """Those of `names`, which may have wildcards, that the region has, as DescribeInstanceTypes writes them."""
+        wanted: Any = [{"Name": "instance-type", "Values": list(names)}]
+        with self._call("DescribeInstanceTypes", " ".join(names)):
+            pages = self._client("DescribeInstanceTypes").get_paginator("describe_instance_types").paginate(Filters=wanted)
+            return [dict(one) for page in pages for one in page["InstanceTypes"]]
+
+    def zones_with(self, instance_type: str) -> list[str]:
+        """The availability zones that have the type, whether or not there is capacity."""
+        wanted: Any = [{"Name": "instance-type", "Values": [instance_type]}]
+        with self._call("DescribeInstanceTypeOfferings", instance_type):
+            client = self._client("DescribeInstanceTypeOfferings")
+            found = client.describe_instance_type_offerings(LocationType="availability-zone", Filters=wanted)
+            return sorted(one["Location"] for one in found["InstanceTypeOfferings"])
+
+    def spot_prices(self, names: Sequence[str], now: datetime) -> list[Mapping[str, Any]]:
+        """What stands now, of each type in each zone: DescribeSpotPriceHistory, from `now` on."""
+        wanted: Any = list(names)
+        with self._call("DescribeSpotPriceHistory", " ".join(names)):
+            client = self._client("DescribeSpotPriceHistory")
+            pages = client.get_paginator("describe_spot_price_history").paginate(
+                InstanceTypes=wanted, ProductDescriptions=["Linux/UNIX"], StartTime=now
+            )
+            return [dict(one) for page in pages for one in page["SpotPriceHistory"]]
 
     def tag(self, instance_id: str, key: str, value: str) -> None:
         with self._call("CreateTags", instance_id):
@@ -151,6 +181,13 @@ class Ec2:
                 raise translated(error, Call(action or "DescribeInstances", region=self._wanted or "")) from error
         return self._made
 
+    def _once(self) -> EC2Client:
+        """Without the SDK's retries: it takes no capacity, which is a 500, for something that passes."""
+        if self._impatient is None:
+            config = Config(connect_timeout=CONNECT_TIMEOUT, read_timeout=READ_TIMEOUT, retries={"total_max_attempts": 1})
+            self._impatient = Session(region_name=self.region).client("ec2", config=config)
+        return self._impatient
+
     @contextmanager
     def _call(self, action: str, subject: str = "") -> Iterator[None]:
         client = self._client(action)
@@ -159,7 +196,16 @@ class Ec2:
         except FOREIGN as error:
             meta = client.meta
             call = Call(action, subject, meta.region_name, meta.endpoint_url, bool(self._known))
-            raise translated(error, call) from error
+            refused = translated(error, call)
+            raise self._decoded(refused, encoded(message_of(error))) from error
+
+    def _decoded(self, refused: RunctlError, message: str) -> RunctlError:
+        """A denial in which EC2 says more, to whoever may have it decoded."""
+        if not message or not isinstance(refused, RefusedError):
+            return refused
+        from .beside import Beside  # which needs half a second, and only here
+
+        return told(refused, message, Beside(self.region).decoded)
 
 
 def _core() -> botocore.session.Session:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 EXAMPLES: dict[str, tuple[str, ...]] = {
+    "init": ("runctl init --destination s3://my-bucket/runs --role runctl-agent --spot",),
+    "config": ("runctl config", "runctl config --json | jq '.settings[] | select(.origin == \"file\")'"),
+    "doctor": ("runctl doctor", "runctl doctor --spot --instance-type p5.48xlarge"),
     "launch": (
         "runctl launch train.py --spot -- --epochs 3",
         "runctl launch train.py --spot --recover --instance-type g5.xlarge,g6.xlarge --on-finish terminate",

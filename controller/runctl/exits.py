@@ -4,6 +4,9 @@
 10 training failed · 11 interrupted · 130 Ctrl-C
 
 RunctlError
+├── Interrupted         exit 130 Ctrl-C, and what stands now
+├── CredentialsError    exit 4   none, expired or unknown: nothing else can be asked
+├── NoCapacity          exit 4   EC2 has none of this type in this zone at the moment: another may be there
 ├── TimedOutError       exit 7
 │   ├── Throttled               RequestLimitExceeded: back off and ask again
 │   └── Unavailable             no answer, or a 5xx: ask again
@@ -12,15 +15,37 @@ RunctlError
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-from runctl_agent.errors import RunctlError, TimedOutError
+from runctl_agent.errors import RefusedError, RunctlError, TimedOutError
 
 from .documents import Error, Failure
 
 TRAINING_FAILED = 10
 INTERRUPTED = 11
 CTRL_C = 130
+
+
+class Interrupted(RunctlError):
+    exit_code = CTRL_C
+
+
+@contextmanager
+def interruptible(what: str, why: str, mend: str) -> Iterator[None]:
+    """Ctrl-C in here is never silent: it says what stands now, and the command that goes on. An inner one knows better."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(what, why, mend) from None
+
+
+class CredentialsError(RefusedError):
+    """None, expired or unknown: every other call would only say the same."""
+
+
+class NoCapacity(RefusedError):
+    """Nothing was launched."""
 
 
 class Throttled(TimedOutError):

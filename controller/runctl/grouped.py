@@ -14,9 +14,11 @@ from . import recovering
 from .autoscaling import AutoScaling, ScalingGroup
 from .claim import Claim
 from .ec2 import Ec2
+from .exits import Interrupted, interruptible
 from .fleet import Fleet, Machine
 from .interrupts import Noted
 from .launched import Launched
+from .spend import AGAIN
 
 LOOKS = 20
 PAUSE = 3.0
@@ -48,7 +50,8 @@ class Grouped:
         Ctrl-C before it stands is noted, and nothing is left behind.
         """
         name = spec.recover.group
-        with Noted() as interrupted, ExitStack() as undo:
+        undone = interruptible(f"{spec.run} was not launched", "interrupted; what had begun was undone", AGAIN)
+        with Noted() as interrupted, undone, ExitStack() as undo:
             undo.callback(self._tried, "the run's name stays taken", claim.take_back)
             begin()
             interrupted.check()
@@ -59,20 +62,23 @@ class Grouped:
             self._autoscaling.create(recovering.group(spec, launched, name, () if launched.subnet else self._ec2.zones()))
             interrupted.check()
             undo.pop_all()
-        machine = self._looked_for(name, spec, tell)
+        machine = self._looked_for(name, spec, tell, interrupted)
         tell(machine)
         return machine
 
-    def _looked_for(self, name: str, spec: Spec, tell: Callable[[Machine | None], None]) -> Machine | None:
+    def _looked_for(self, name: str, spec: Spec, tell: Callable[[Machine | None], None], interrupted: Noted) -> Machine | None:
         """The first instance. The group stands: whatever keeps from looking for it, the run is launched, and that is told."""
         try:
+            interrupted.check()  # once more: Ctrl-C may have come while the group was made
             machine = self._first(spec)
             if machine is None:
                 said = self._autoscaling.said(name) or "it says nothing"
                 self._say(f"{name} has found no instance yet, and goes on looking: {said}")
         except KeyboardInterrupt:
             tell(None)
-            raise
+            why = f"interrupted; its group {name} goes on looking for an instance, and launches it"
+            mend = f"runctl wait {spec.run} watches it again, runctl terminate {spec.run} ends it"
+            raise Interrupted(f"{spec.run} is not watched any more", why, mend) from None
         except RunctlError as error:
             self._say(error.full)
             return None

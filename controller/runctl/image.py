@@ -23,6 +23,8 @@ class Image:
     root_device: str
     disk: int
     agent_version: str  # empty: its tags don't say
+    architecture: str = ""
+    created: str = ""  # as EC2 writes it
 
 
 def find_image(ec2: Ec2, wanted: str) -> Image:
@@ -54,4 +56,5 @@ def image_of(described: Mapping[str, Any]) -> Image:
     volumes = (mapping for mapping in described.get("BlockDeviceMappings", ()) if mapping.get("DeviceName") == device)
     disk = next((mapping.get("Ebs", {}).get("VolumeSize", 0) for mapping in volumes), 0)
     tags = {tag["Key"]: tag["Value"] for tag in described.get("Tags", ())}
-    return Image(described["ImageId"], device, disk, tags.get(AGENT_VERSION, ""))
+    whose, when = described.get("Architecture", ""), described.get("CreationDate", "")
+    return Image(described["ImageId"], device, disk, tags.get(AGENT_VERSION, ""), whose, when)

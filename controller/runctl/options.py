@@ -30,16 +30,36 @@ Script = Annotated[str, typer.Argument(metavar="SCRIPT", help="The training, on 
 Arguments = Annotated[list[str] | None, typer.Argument(metavar="[-- ARGS]...", help="For the script.", show_default=False)]
 Name = Annotated[str, typer.Option("--run", metavar="NAME", help="Default: <script>-<date>-<4 hex>.")]
 Config = Annotated[str, typer.Option("--config", metavar="FILE", help="A run spec to start from.")]
-Project = Annotated[str, typer.Option("--project", metavar="NAME", help="Default: the name of the code's folder.")]
+Project = Annotated[
+    str, typer.Option("--project", metavar="NAME", envvar="RUNCTL_PROJECT", help="Default: the name of the code's folder.")
+]
 Checkpoints = Annotated[
     list[str] | None,
-    typer.Option("--checkpoints", metavar="DIR", help="Watched on the instance; may be repeated. Default: checkpoints."),
+    typer.Option(
+        "--checkpoints",
+        metavar="DIR",
+        envvar="RUNCTL_CHECKPOINTS",
+        help="Watched on the instance; may be repeated. Default: checkpoints.",
+    ),
 ]
-Spot = Annotated[bool, typer.Option("--spot", help="A one-time spot instance.")]
-Recover = Annotated[bool, typer.Option("--recover", help="In a group of its own, which replaces an instance that dies.")]
+Spot = Annotated[bool, typer.Option("--spot/--on-demand", envvar="RUNCTL_SPOT", help="A one-time spot instance, or not.")]
+Recover = Annotated[
+    bool,
+    typer.Option("--recover/--no-recover", envvar="RUNCTL_RECOVER", help="In a group of its own, which replaces what dies."),
+]
+Gpus = Annotated[
+    int,
+    typer.Option("--gpus", metavar="N", min=0, envvar="RUNCTL_GPUS", help="Refuse a type with fewer GPUs.", show_default=False),
+]
 Env = Annotated[list[str] | None, typer.Option("--env", metavar="NAME=VALUE", help="May be repeated; no secrets.")]
 OnFinish = Annotated[
-    str, typer.Option("--on-finish", metavar="keep|stop|terminate", help="The instance, once all is durable. Default: keep.")
+    str,
+    typer.Option(
+        "--on-finish",
+        metavar="keep|stop|terminate",
+        envvar="RUNCTL_ON_FINISH",
+        help="The instance, once all is durable. Default: keep.",
+    ),
 ]
 
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's name, a unique prefix of it, or an instance id.")]
@@ -68,12 +88,26 @@ Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
 Shown = Annotated[bool, typer.Option("--dry-run", help="Show what would go; nothing is deleted.")]
 
 InstanceType = Annotated[
-    str, typer.Option("--instance-type", metavar="TYPE", help="Such as g5.xlarge; with --recover several: g5.xlarge,g6.xlarge.")
+    str,
+    typer.Option(
+        "--instance-type",
+        metavar="TYPE",
+        envvar="RUNCTL_INSTANCE_TYPE",
+        help="Such as g5.xlarge; several (g5.xlarge,g6.xlarge): the next where one has no capacity.",
+    ),
 ]
-Ami = Annotated[str, typer.Option("--ami", metavar="ID", help="Default: the newest own image with an agent.")]
-KeyName = Annotated[str, typer.Option("--key-name", metavar="NAME", help="A key pair, to log in by SSH.")]
-Subnet = Annotated[str, typer.Option("--subnet", metavar="ID")]
+Ami = Annotated[
+    str, typer.Option("--ami", metavar="ID", envvar="RUNCTL_IMAGE", help="Default: the newest own image with an agent.")
+]
+KeyName = Annotated[
+    str, typer.Option("--key-name", metavar="NAME", envvar="RUNCTL_KEY_NAME", help="A key pair, to log in by SSH.")
+]
+Subnet = Annotated[str, typer.Option("--subnet", metavar="ID", envvar="RUNCTL_SUBNET")]
 SecurityGroup = Annotated[list[str] | None, typer.Option("--security-group", metavar="ID", help="May be repeated.")]
+SecurityGroups = Annotated[
+    list[str] | None,
+    typer.Option("--security-group", metavar="ID", envvar="RUNCTL_SECURITY_GROUPS", help="May be repeated."),
+]
 Profile = Annotated[
     str,
     typer.Option(
@@ -85,10 +119,13 @@ Profile = Annotated[
     ),
 ]
 Disk = Annotated[
-    int, typer.Option("--disk", metavar="GIB", min=0, help="Root volume; default: as the image's.", show_default=False)
+    int,
+    typer.Option(
+        "--disk", metavar="GIB", min=0, envvar="RUNCTL_DISK", help="Root volume; default: as the image's.", show_default=False
+    ),
 ]
 Wait = Annotated[bool, typer.Option("--wait", help="Then wait, as `runctl wait` does.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the request; nothing is spent, uploaded or written.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what it would be and cost; nothing is spent or written.")]
 
 
 def types(value: str) -> tuple[str, tuple[str, ...]]:

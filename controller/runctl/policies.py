@@ -62,6 +62,9 @@ class Scope:
     def role(self, path: str) -> str:
         return f"arn:{self.partition}:iam::*:role/{path}"
 
+    def profile(self, name: str) -> str:
+        return f"arn:{self.partition}:iam::*:instance-profile/{name}"
+
     def tagged(self, of: str) -> dict[str, Any]:
         """`of`: aws:ResourceTag, what stands there already, or aws:RequestTag, what is asked for now."""
         url = f"s3://{self.destination.bucket}"
@@ -95,7 +98,7 @@ def agent(scope: Scope, *, retention: bool) -> Policy:
 
 
 def controller(scope: Scope, *, role: str) -> Policy:
-    """Of whoever gives the commands. `role` is the agent's, which they may hand to an instance."""
+    """Of whoever gives the commands. `role` is the agent's, which they may hand to an instance, in a profile of that name."""
     tagging = {"StringEquals": {"ec2:CreateAction": ["CreateLaunchTemplate", "RunInstances"]}}
     ours, asked = scope.tagged("aws:ResourceTag"), scope.tagged("aws:RequestTag")
     only_want = {"ForAllValues:StringEquals": {"aws:TagKeys": WANT}, "Null": {"aws:TagKeys": "false"}}
@@ -120,6 +123,7 @@ def controller(scope: Scope, *, role: str) -> Policy:
         _allow("DeleteATemplate", ["ec2:DeleteLaunchTemplate"], templates, ours),
         _allow("MakeAGroup", ["autoscaling:CreateAutoScalingGroup"], scope.groups, asked),
         _allow("DeleteAGroup", ["autoscaling:DeleteAutoScalingGroup"], scope.groups, ours),
+        _allow("SeeThatTheAgentHasARole", ["iam:GetInstanceProfile"], scope.profile(role)),
         _allow("GiveTheAgentItsRole", ["iam:PassRole"], scope.role(role), {"StringEquals": {"iam:PassedToService": _EC2}}),
         _service_roles(scope),
         _allow("LogInToTheRegistry", ["ecr:GetAuthorizationToken"], "*"),
@@ -142,7 +146,13 @@ _LOOK = [
     "ec2:DescribeAvailabilityZones",
     "ec2:DescribeRegions",
     "ec2:DescribeImages",
+    "ec2:DescribeInstanceTypeOfferings",
+    "ec2:DescribeInstanceTypes",
     "ec2:DescribeInstances",
+    "ec2:DescribeSpotPriceHistory",
+    "pricing:GetProducts",
+    "servicequotas:GetServiceQuota",
+    "sts:DecodeAuthorizationMessage",
 ]
 """None of these can be narrowed to some resources."""
 _PUSH = [

@@ -7,22 +7,23 @@ from dataclasses import dataclass, fields, replace
 
 from runctl_agent.contract.phases import Phase
 from runctl_agent.contract.spec import Recover, Spec
-from runctl_agent.errors import ConfigError, NotFoundError, WrongStateError
+from runctl_agent.errors import ConfigError, NotFoundError, RunctlError, WrongStateError
 
+from .checked import checked, said
 from .claim import Claim, recent, under_way
-from .documents import Planned
 from .draft import spec_problems
 from .ec2 import Ec2
-from .exits import together
+from .exits import interruptible, together
 from .fleet import Machine
 from .grouped import Grouped
-from .launch import Begun, prepare
+from .launch import Begun
 from .launched import Launched
+from .plan import Plan
 from .recovering import recovering
-from .request import request
 from .resolve import Resolver, Target
 from .shelf import Shelf, Standing
-from .spend import Spending
+from .spend import AGAIN, Spending
+from .tries import others
 
 Say = Callable[[str], None]
 
@@ -39,6 +40,7 @@ class Changes:
     security_groups: tuple[str, ...] | None = None
     profile: str | None = None
     disk: int | None = None
+    more_types: tuple[str, ...] | None = None
 
     def over(self, launched: Launched) -> Launched:
         given = {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
@@ -53,10 +55,15 @@ class Resume:
         self._say = say
 
     def run(
-        self, target: Target, changes: Changes, tell: Callable[[Begun], None], dry: Callable[[Planned], None] | None = None
+        self, target: Target, changes: Changes, tell: Callable[[Begun], None], dry: Callable[[Plan], None] | None = None
     ) -> Begun | None:
         """`dry` gets the request, and nothing is done; else `tell` gets the run once it is launched."""
-        target = self._resolver.whole(target)
+        with interruptible(f"{target.run} was not resumed", "interrupted; nothing was written or spent", AGAIN):
+            return self._run(self._resolver.whole(target), changes, tell, dry)
+
+    def _run(
+        self, target: Target, changes: Changes, tell: Callable[[Begun], None], dry: Callable[[Plan], None] | None
+    ) -> Begun | None:
         attempt = self._require_ended(target)
         shelf = self._resolver.shelf(target)
         spec, standing = self._read(shelf, target.run)
@@ -65,12 +72,16 @@ class Resume:
         together(f"{target.run} was not resumed", spec_problems(replace(spec, recover=Recover()), launched))
         self._require_region(launched)
         spec = recovering(spec, attempt) if launched.recover else replace(spec, recover=Recover())
-        launched, image = prepare(self._ec2, self._runtime, launched)
-        wanted = request(spec, shelf.url_of(shelf.keys(spec.run).run_spec), launched, image)
-        self._ec2.rehearse(wanted)
+        problems: list[RunctlError] = []
+        plan = checked(self._ec2, self._runtime, spec, launched, shelf.url_of(shelf.keys(spec.run).run_spec), problems)
+        together(f"{target.run} was not resumed", problems)
+        if plan is None:
+            raise AssertionError("nothing stands in the way")
         if dry is not None:
-            dry({"run": spec.run, "destination": spec.destination, "request": wanted})
+            dry(plan)
             return None
+        said(plan, self._say)
+        launched, wanted = plan.launched, plan.request
         claim = Claim(shelf, spec.run)
 
         grouped = Grouped(self._ec2, self._runtime, self._say)
@@ -87,7 +98,8 @@ class Resume:
         if launched.recover:
             machine = grouped.launch(claim, begin, spec, launched, wanted, told)
         else:
-            machine = Spending(self._ec2, self._runtime, claim, spec.run, self._say).launch(begin, wanted, told)
+            more = others(self._ec2, self._runtime, launched, wanted)
+            machine = Spending(self._ec2, self._runtime, claim, spec.run, self._say).launch(begin, wanted, told, more)
         return Begun(spec, launched, machine)
 
     def _require_ended(self, target: Target) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from botocore.exceptions import ClientError
 
 from runctl_agent.contract.keys import Destination, Keys, parse_destination
 from runctl_agent.contract.malformed import Malformed
@@ -82,6 +84,18 @@ class Shelf:
         """Whether anything lies under the run's name. Raises StoreRefused where the bucket can't be listed."""
         base = self.keys(run).base
         return patiently(self.runtime, lambda: next(iter(self.store.list(base)), None)) is not None
+
+    def region(self) -> str:
+        """The bucket's, as S3 says even where it refuses (HeadBucket); empty: it does not say."""
+        client, _ = self._connected()
+        try:
+            answer: Mapping[str, Any] = client.head_bucket(Bucket=self.destination.bucket)
+        except ClientError as refused:
+            answer = refused.response
+        except FOREIGN:
+            return ""
+        found: str = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("x-amz-bucket-region", "")
+        return found
 
     def runs(self, beginning: str = "") -> list[str]:
         """The names of all runs that begin so, in order."""

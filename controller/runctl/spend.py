@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -11,15 +11,28 @@ from runctl_agent.runtime import Runtime
 
 from .claim import Claim
 from .ec2 import Ec2
-from .exits import Unavailable
+from .exits import Interrupted, NoCapacity, Throttled, Unavailable, interruptible
 from .fleet import Fleet, Machine, machine_of
 from .interrupts import Noted
+from .tries import Try
 
 LOOKS = 6
 PAUSE = 5.0
 """Looks for an instance of which the answer was lost, and seconds between them: reads of EC2 are eventually consistent."""
 
+AGAIN_AFTER = (0.5, 1.0)
+"""Seconds. RunInstances refills two a second ("Request throttling for the Amazon EC2 API"): where there is no capacity, type
+after type is asked for, and the SDK's own patience with a 500 would use it up."""
+
+AGAIN = "the same command launches it"
+
 Say = Callable[[str], None]
+
+
+def goes_on(run: str) -> Interrupted:
+    """Ctrl-C after the id was told."""
+    mend = f"runctl wait {run} watches it again, runctl stop {run} ends it"
+    return Interrupted(f"{run} is not watched any more", "interrupted; the training goes on", mend)
 
 
 class Spending:
@@ -32,29 +45,69 @@ class Spending:
         self._name = run
         self._say = say
 
-    def launch(self, begin: Callable[[], None], request: Mapping[str, Any], tell: Callable[[Machine], None]) -> Machine:
-        """`begin` claims the name, then the instance is launched, then `tell` prints its id.
+    def launch(
+        self,
+        begin: Callable[[], None],
+        request: Mapping[str, Any],
+        tell: Callable[[Machine], None],
+        others: Iterable[Try] = (),
+    ) -> Machine:
+        """`begin` claims the name, then the instance is launched, then `tell` prints its id. `others`: what to ask for where
+        there is no capacity.
 
-        Ctrl-C before that is only noted until it can be undone; KeyboardInterrupt then, and nothing is left behind.
+        Ctrl-C before that is only noted until it can be undone; Interrupted then, and nothing is left behind.
         """
-        with Noted() as interrupted, ExitStack() as undo:
-            undo.callback(self._take_back)
-            begin()
-            interrupted.check()
-            described = self._run(request)
-            undo.callback(self._terminate, described["InstanceId"])
-            machine = machine_of(described)
-            interrupted.check()
-            tell(machine)
-            undo.pop_all()
+        undone = interruptible(f"{self._name} was not launched", "interrupted; what had begun was undone", AGAIN)
+        with Noted() as interrupted:
+            with undone, ExitStack() as undo:
+                undo.callback(self._take_back)
+                begin()
+                interrupted.check()
+                described = self._first(request, iter(others), interrupted)
+                undo.callback(self._terminate, described["InstanceId"])
+                machine = machine_of(described)
+                interrupted.check()
+                tell(machine)
+                undo.pop_all()
+            if interrupted.noted:  # while the id was told
+                raise goes_on(self._name)
         return machine
 
+    def _first(self, request: Mapping[str, Any], others: Iterator[Try], interrupted: Noted) -> Mapping[str, Any]:
+        """The first that EC2 has. Never two: each is asked for once the one before was refused."""
+        tried = [str(request.get("InstanceType", "it"))]
+        while True:
+            try:
+                return self._run(request)
+            except NoCapacity as error:
+                interrupted.check()
+                another = next(others, None)
+                if another is None:
+                    raise self._none(tried, error) from error
+                self._say(f"no capacity for {tried[-1]} ({error.why}): trying {another.what}")
+                tried.append(another.what)
+                self._claim.again(another.launched)
+                request = another.request
+
+    def _none(self, tried: list[str], error: NoCapacity) -> NoCapacity:
+        if len(tried) == 1:
+            return error
+        return NoCapacity(f"{self._name} was not launched", f"no capacity for {', '.join(tried)}: {error.why}", error.mend)
+
     def _run(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        try:
-            return self._ec2.run(request)
-        except Unavailable:
-            self._end_if_launched(request["ClientToken"])
-            raise
+        """Asked again where EC2 has no time, or the answer was lost: with its token it stays one and the same request."""
+        lost = False
+        for pause in (*AGAIN_AFTER, None):
+            try:
+                return self._ec2.run(request)
+            except (Throttled, Unavailable) as error:
+                lost = lost or isinstance(error, Unavailable)
+                if pause is None:
+                    if lost:
+                        self._end_if_launched(request["ClientToken"])
+                    raise
+                self._runtime.sleep(pause)
+        raise AssertionError("the last try returns or raises")
 
     def _end_if_launched(self, token: str) -> None:
         """The answer was lost: an instance may have been launched, and becomes visible in a few seconds."""

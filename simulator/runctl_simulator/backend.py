@@ -135,7 +135,13 @@ class Backend:
         return str(image.id)
 
     def create_instance_profile(self) -> None:
+        """With a role of the same name, without which EC2 would give an instance no credentials."""
+        trust = '{"Version": "2012-10-17", "Statement": []}'
+        self._iam.create_role(
+            INSTANCE_PROFILE, trust, path="/", permissions_boundary="", description="", tags=[], max_session_duration="3600"
+        )
         self._iam.create_instance_profile(INSTANCE_PROFILE, "/", [])
+        self._iam.add_role_to_instance_profile(INSTANCE_PROFILE, INSTANCE_PROFILE)
 
     def instance_profiles(self) -> set[str]:
         return set(self._iam.instance_profiles)

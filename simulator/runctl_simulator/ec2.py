@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable
 
@@ -12,6 +13,9 @@ from .machines import Machines
 from .query import Query
 from .refusal import Refused, unauthorized
 from .throttle import Throttle
+
+SPOT_PRICE = b"0.402000"
+"""USD an hour."""
 
 NAMESPACE = "http://ec2.amazonaws.com/doc/2016-11-15/"
 
@@ -51,6 +55,7 @@ class Ec2:
             "RebootInstances": self._reboot_instances,
             "TerminateInstances": self._named_instances,
             "DescribeInstances": self._named_instances,
+            "DescribeSpotPriceHistory": self._spot_prices,
             "DescribeInstanceStatus": self._named_instances,
             "DescribeInstanceAttribute": self._named_instances,
             "ModifyInstanceAttribute": self._named_instances,
@@ -153,6 +158,11 @@ class Ec2:
         if query.get("InstanceMarketOptions.SpotOptions.SpotInstanceType") == "persistent":
             self._persistent |= self._backend.instances().keys() - before
         return status, headers, body
+
+    def _spot_prices(self, query: Query) -> Answer:
+        """One price for every type and zone; moto's own is a hundred-thousandth of a dollar."""
+        status, headers, body = self._moto(query)
+        return status, headers, re.sub(rb"(<spotPrice>)[^<]*", rb"\g<1>" + SPOT_PRICE, body)
 
     def _start_instances(self, query: Query) -> Answer:
         for instance in self._instances(query):

@@ -31,7 +31,7 @@ from .seaweed import REGION, SECRET, SeaweedFS
 TICK = 0.05
 """Seconds between two looks at the machines."""
 
-AWS_SERVICES = ("EC2", "AUTO_SCALING", "STS", "IAM", "SSM", "SERVICE_QUOTAS")
+AWS_SERVICES = ("EC2", "AUTO_SCALING", "STS", "IAM", "SSM", "SERVICE_QUOTAS", "PRICING")
 
 
 class Server:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -66,3 +67,31 @@ def between(endpoint: str, *, lost: bool = False) -> Iterator[Between]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@contextmanager
+def unanswered() -> Iterator[tuple[str, threading.Event]]:
+    """An endpoint where somebody listens and never says anything, and whether somebody has asked."""
+    asked = threading.Event()
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        held: list[socket.socket] = []
+
+        def take() -> None:
+            try:
+                while True:
+                    held.append(listening.accept()[0])
+                    asked.set()
+            except OSError:  # closed: the end
+                return
+
+        thread = threading.Thread(target=take)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}", asked
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join()
+            for one in held:
+                one.close()

@@ -130,10 +130,19 @@ CONTROLLER: dict[str, list[Right]] = {
     "describe_availability_zones": [Right("ec2:DescribeAvailabilityZones", "*")],
     "describe_regions": [Right("ec2:DescribeRegions", "*")],
     "describe_images": [Right("ec2:DescribeImages", "*")],
+    "decode_authorization_message": [Right("sts:DecodeAuthorizationMessage", "*")],
+    "describe_instance_type_offerings": [Right("ec2:DescribeInstanceTypeOfferings", "*")],
+    "describe_instance_types": [Right("ec2:DescribeInstanceTypes", "*")],
     "describe_instances": [Right("ec2:DescribeInstances", "*")],
     "describe_repositories": [Right("ecr:DescribeRepositories", REPOSITORY)],
     "describe_scaling_activities": [Right("autoscaling:DescribeScalingActivities", "*")],
     "get_authorization_token": [Right("ecr:GetAuthorizationToken", "*")],
+    "describe_spot_price_history": [Right("ec2:DescribeSpotPriceHistory", "*")],
+    "get_caller_identity": [],  # needs none: GetCallerIdentity (AWS STS API Reference)
+    "get_instance_profile": [Right("iam:GetInstanceProfile", "arn:aws:iam::111122223333:instance-profile/runctl-agent")],
+    "get_products": [Right("pricing:GetProducts", "*")],
+    "get_service_quota": [Right("servicequotas:GetServiceQuota", "*")],
+    "head_bucket": [],  # for the bucket's region: a refusal tells it as well
     "list_objects_v2": S3["list_objects_v2"],
     "run_instances": [
         Right("ec2:RunInstances", ec2("instance", "*"), asked(_INSTANCE)),

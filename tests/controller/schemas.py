@@ -23,6 +23,9 @@ FOLDER = Path(__file__).parents[2] / "docs" / "schemas"
 ERROR = "error"
 
 COMMANDS: Mapping[str, type | UnionType] = {
+    "init": documents.Written,
+    "config": documents.Settled,
+    "doctor": documents.Examined,
     "launch": documents.Launched | documents.Verdict | documents.Planned,
     "resume": documents.Launched | documents.Verdict | documents.Planned,
     "list": documents.Runs,

@@ -28,6 +28,9 @@ from tests.e2e.seaweed import REGION, S3, SECRET
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
+SERVICES = ("EC2", "STS", "IAM", "SERVICE_QUOTAS", "PRICING")
+"""All that a launch asks, but S3."""
+
 RUNCTL = str(Path(sys.executable).with_name("runctl"))
 
 
@@ -46,7 +49,7 @@ class Stage:
         self.env = {
             **os.environ,
             **s3.env,
-            "AWS_ENDPOINT_URL_EC2": endpoint,
+            **{f"AWS_ENDPOINT_URL_{service}": endpoint for service in SERVICES},
             "AWS_EC2_METADATA_DISABLED": "true",
             "RUNCTL_DESTINATION": s3.destination,
             "RUNCTL_INSTANCE_PROFILE": "",

@@ -13,7 +13,8 @@ import pytest
 from runctl_agent.contract.gc import Gc, decode_gc, encode_gc
 from runctl_agent.contract.keys import Keys, snapshot
 from runctl_simulator.cloud import Cloud
-from tests.controller.between import between
+from tests.controller.aside import aside
+from tests.controller.between import between, unanswered
 from tests.controller.stage import Stage, ended
 from tests.e2e.seaweed import S3
 
@@ -43,6 +44,7 @@ def test_ctrl_c_while_the_instance_is_launched_leaves_nothing_behind(stage: Stag
     (instance,) = stage.instances()
     assert instance["State"]["Name"] in ("shutting-down", "terminated")
     assert f"terminated {instance['InstanceId']}" in done.stderr
+    assert f"{stage.run} was not launched: interrupted; what had begun was undone\n  mend: the same command" in done.stderr
     assert done.stdout == ""
     assert {key.partition("/")[0] for key in stage.objects()} == {"code"}
     assert stage.launch(), "the name is free again"
@@ -55,7 +57,56 @@ def test_a_lost_answer_leaves_nothing_behind(stage: Stage, cloud: Cloud) -> None
     (instance,) = stage.instances()
     assert instance["State"]["Name"] in ("shutting-down", "terminated")
     assert "ec2:RunInstances" in done.stderr
-    assert {key.partition("/")[0] for key in stage.objects()} == {"code"}
+    assert not [key for key in stage.objects() if key.endswith(("/run.json", "/launch.json"))], "its agent may have come up"
+
+
+def test_ctrl_c_while_it_is_watched_ends_the_watching_alone(stage: Stage) -> None:
+    with stage.start("launch", "train.py", "--run", stage.run, "--ami", stage.image, "--wait") as process:
+        assert process.stdout is not None
+        assert "launched i-" in process.stdout.readline()
+        process.stdout.readline()  # it watches
+        process.send_signal(signal.SIGINT)
+        done = ended(process, 130)
+    assert (
+        f"{stage.run} is not watched any more: interrupted; the training goes on\n  mend: runctl wait {stage.run}" in done.stderr
+    )
+    assert stage.instances()[0]["State"]["Name"] in ("pending", "running")
+
+
+def test_ctrl_c_while_it_is_checked_has_spent_nothing(stage: Stage, cloud: Cloud) -> None:
+    with unanswered() as (endpoint, asked), stage.start("launch", "train.py", env={"AWS_ENDPOINT_URL_S3": endpoint}) as process:
+        assert asked.wait(60)
+        process.send_signal(signal.SIGINT)
+        done = ended(process, 130)
+    assert "train.py was not launched: interrupted; nothing was sent, written or spent" in done.stderr
+
+
+def test_what_was_really_denied(stage: Stage, cloud: Cloud) -> None:
+    cloud.deny(
+        "RunInstances", "UnauthorizedOperation", "You are not authorized. Encoded authorization failure message: AbC-1", 403
+    )
+    context = {"principal": {"arn": "arn:me"}, "action": "iam:PassRole", "resource": "arn:role"}
+    with aside(decoded={"allowed": False, "explicitDeny": False, "context": context}) as beside:
+        error = stage.refused("launch", "train.py", code=4, env={"AWS_ENDPOINT_URL_STS": beside.endpoint})
+    assert error["why"] == "arn:me may not iam:PassRole on arn:role: no policy allows it"
+    assert error["mend"] == "allow iam:PassRole on arn:role in the policy of arn:me"
+    with aside() as beside:
+        error = stage.refused("launch", "train.py", code=4, env={"AWS_ENDPOINT_URL_STS": beside.endpoint})
+    assert error["why"] == "UnauthorizedOperation: You are not authorized."
+
+
+def test_the_next_type_where_the_first_has_no_capacity(stage: Stage, cloud: Cloud) -> None:
+    cloud.exhaust("g5.xlarge")
+    try:
+        done = stage.command(
+            "launch", "train.py", "--run", stage.run, "--ami", stage.image, "--instance-type", "g5.xlarge,m5.large"
+        )
+    finally:
+        cloud.exhaust("none.of.these")
+    (instance,) = stage.instances()
+    assert instance["InstanceType"] == "m5.large"
+    assert "no capacity for g5.xlarge (InsufficientInstanceCapacity" in done.stderr
+    assert "trying m5.large" in done.stderr
 
 
 def test_wait_goes_on_while_it_is_throttled(stage: Stage, cloud: Cloud) -> None:

@@ -52,7 +52,7 @@ def test_what_no_option_says() -> None:
 def test_the_destination_that_nobody_named() -> None:
     with pytest.raises(ConfigError) as caught:
         spec_of(Asked("/home/me/gpt2/train.py"), ROOT, FakeRuntime())
-    assert caught.value.mend == "--destination s3://bucket/prefix, or RUNCTL_DESTINATION"
+    assert caught.value.mend.startswith("--destination s3://bucket/prefix, or RUNCTL_DESTINATION, or destination in runctl.yaml")
 
 
 def test_commands() -> None:

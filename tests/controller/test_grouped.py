@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from runctl import grouped, resume
-from runctl.exits import Unavailable
+from runctl.exits import Interrupted, Unavailable
 from runctl.grouped import Grouped
 from runctl.resume import Resume
 from runctl_agent.contract.spec import Recover, Spec, Watched
@@ -46,7 +46,7 @@ def test_a_group_that_stands_is_told_of(error: BaseException, monkeypatch: pytes
     made, claim = Grouped(ec2, FakeRuntime(), lambda said: None), cast(Any, SimpleNamespace(take_back=lambda: None))
     launched = cast(Any, SimpleNamespace(subnet="", owner="me"))
     if isinstance(error, KeyboardInterrupt):
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(Interrupted):
             made.launch(claim, lambda: None, SPEC, launched, {}, told.append)
     else:
         made.launch(claim, lambda: None, SPEC, launched, {}, told.append)
@@ -76,8 +76,8 @@ def test_who_loses_the_claim_of_a_resume_removes_nothing(monkeypatch: pytest.Mon
     stubs: dict[str, Any] = {
         "Claim": Claim,
         "Grouped": Groups,
-        "prepare": lambda *given: (launched, None),
-        "request": lambda *given: {},
+        "checked": lambda *given: SimpleNamespace(launched=launched, request={}),
+        "said": lambda *given: None,
     }
     stubs |= {"spec_problems": lambda *given: [], "together": lambda *given: None, "recovering": lambda spec, attempt: spec}
     for name, value in stubs.items():

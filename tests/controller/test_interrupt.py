@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from runctl.claim import Claim
-from runctl.exits import Unavailable
+from runctl.exits import Interrupted, Throttled, Unavailable
 from runctl.fleet import Machine, machine_of
 from runctl.launched import Launched
 from runctl.shelf import Shelf, Standing
-from runctl.spend import LOOKS, PAUSE, Spending
+from runctl.spend import AGAIN_AFTER, LOOKS, PAUSE, Spending
 from runctl_agent.contract.spec import Spec, Watched
 from runctl_agent.errors import RefusedError, StoreRefused, WrongStateError
 from tests.controller.described import described
@@ -89,11 +89,25 @@ def test_it_is_told_and_everything_stands() -> None:
 def test_interrupted_while_the_instance_is_launched(number: signal.Signals) -> None:
     place = Place(FakeEc2(lambda: os.kill(os.getpid(), number)))
     before = signal.getsignal(number)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted) as caught:
         place.launch()
+    assert caught.value.full == (
+        "gpt2 was not launched: interrupted; what had begun was undone\n  mend: the same command launches it"
+    )
+    assert caught.value.exit_code == 130
     assert place.ec2.terminated == [machine_of(described()).id]
     assert (place.keys(), place.told) == ([], [])
     assert signal.getsignal(number) is before
+
+
+def test_ctrl_c_while_the_id_is_told_stops_the_watching_alone() -> None:
+    place = Place(FakeEc2())
+    with pytest.raises(Interrupted) as caught:
+        place.launch(lambda machine: interrupt())
+    assert caught.value.why == "interrupted; the training goes on"
+    assert "runctl wait gpt2" in caught.value.mend
+    assert place.ec2.terminated == []
+    assert place.keys() == ["runs/gpt2/launch.json", "runs/gpt2/run.json"]
 
 
 def test_interrupted_before_the_instance_is_launched() -> None:
@@ -105,7 +119,7 @@ def test_interrupted_before_the_instance_is_launched() -> None:
         return put(*arguments, **options)
 
     place.store.put = interrupted  # type: ignore[method-assign]
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted):
         place.launch()
     assert (place.keys(), place.told, place.ec2.terminated, place.ec2.looks) == ([], [], [], 0)
 
@@ -138,7 +152,7 @@ def test_a_lost_answer_of_an_instance_that_was_launched(late: int) -> None:
     with pytest.raises(Unavailable):
         place.launch()
     assert place.ec2.terminated == [machine_of(described()).id], "that of another token is left alone"
-    assert place.runtime.slept == [PAUSE] * late
+    assert place.runtime.slept == [*AGAIN_AFTER, *[PAUSE] * late]
     assert place.keys() == []
 
 
@@ -146,8 +160,32 @@ def test_a_lost_answer_of_an_instance_that_was_not_launched() -> None:
     place = Place(FakeEc2(lost, landed=False))
     with pytest.raises(Unavailable):
         place.launch()
-    assert place.runtime.slept == [PAUSE] * (LOOKS - 1)
+    assert place.runtime.slept == [*AGAIN_AFTER, *[PAUSE] * (LOOKS - 1)]
     assert (place.keys(), place.ec2.terminated) == ([], [])
+
+
+@pytest.mark.parametrize("error", [Unavailable("ec2:RunInstances", "lost", ""), Throttled("ec2:RunInstances", "later", "")])
+def test_what_passes_is_asked_again_with_the_same_token(error: Exception) -> None:
+    errors = [error, error]
+
+    def passing() -> None:
+        if errors:
+            raise errors.pop()
+
+    place = Place(FakeEc2(passing))
+    place.launch()
+    assert place.told == [machine_of(described()).id]
+    assert (place.runtime.slept, place.ec2.terminated) == ([*AGAIN_AFTER[:2]], [])
+
+
+def test_throttled_to_the_end_nothing_was_launched_and_nobody_looks() -> None:
+    def throttle() -> None:
+        raise Throttled("ec2:RunInstances", "RequestLimitExceeded", "try again")
+
+    place = Place(FakeEc2(throttle))
+    with pytest.raises(Throttled):
+        place.launch()
+    assert (place.ec2.looks, place.keys()) == (0, [])
 
 
 def test_a_name_that_another_takes_at_the_same_moment_stays_theirs() -> None:
@@ -192,7 +230,7 @@ def test_a_claim_that_can_not_be_taken_back_is_said() -> None:
         raise StoreRefused("DeleteObject", "AccessDenied", "allow s3:DeleteObject")
 
     place.store.delete = denied  # type: ignore[method-assign]
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted):
         place.launch()
     assert "the run's name stays taken" in place.said[-1]
     assert "allow s3:DeleteObject" in place.said[-1]

@@ -94,7 +94,11 @@ def test_a_dry_run_shows_the_request_and_does_nothing(stage: Stage) -> None:
     assert request["InstanceMarketOptions"]["SpotOptions"]["SpotInstanceType"] == "one-time"
     assert request["InstanceInitiatedShutdownBehavior"] == "terminate"
     assert spec_in(request["UserData"])["run"] == stage.run
-    assert json.loads(stage.command("launch", "train.py", "--ami", stage.image, "--dry-run").stdout)["request"]
+    told = stage.command("launch", "train.py", "--run", stage.run, "--ami", stage.image, "--spot", "--dry-run").stdout
+    assert told.startswith(f"{stage.run} would be launched:\n")
+    assert f"{stage.s3.destination}/{stage.run}/" in told
+    assert "4 vCPUs, 16 GiB, 1 × A10G (22 GiB)" in told
+    assert "nothing was spent, uploaded or written; --json shows the request to the letter" in told
     assert stage.objects() == []
     assert stage.instances() == []
 
@@ -153,7 +157,7 @@ def test_everything_that_stands_in_the_way_is_told_at_once(stage: Stage) -> None
     script, spec = error["problems"]
     assert (script["mend"], script["exit_code"]) == ("did you mean train.py?", 5)
     assert "run: 'Not A Name' is not a run name" in spec["why"]
-    assert "on_finish: expected keep, stop or terminate" in spec["why"]
+    assert "--on-finish: expected keep, stop or terminate" in spec["why"]
     stage.launch()
     error = stage.refused("launch", "train.py", "--run", stage.run, "--ami", "ami-00000000000000000", code=6)
     assert [problem["exit_code"] for problem in error["problems"]] == [6, 5]
@@ -167,8 +171,8 @@ def test_everything_that_stands_in_the_way_is_told_at_once(stage: Stage) -> None
         (["--spot", "--on-finish", "stop"], 3, "on_finish can't be stop with --spot"),
         (["--env", "NOTHING"], 2, "--env takes NAME=VALUE"),
         (["--config", "nowhere.yaml"], 3, "can't read the run spec nowhere.yaml"),
-        (["--destination", "s3://"], 3, "the run spec has a mistake"),
-        (["--checkpoints", "~/out"], 3, "the run spec has a mistake"),
+        (["--destination", "s3://"], 3, "the options have a mistake"),
+        (["--checkpoints", "~/out"], 3, "the options have a mistake"),
         (["--nonsense"], 2, "--nonsense"),
     ],
 )

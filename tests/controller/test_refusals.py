@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from botocore import exceptions as boto
 
-from runctl.exits import Problems, Throttled, Unavailable, document, together
+from runctl.denial import encoded, told
+from runctl.exits import CredentialsError, NoCapacity, Problems, Throttled, Unavailable, document, together
 from runctl.refusals import Call, translated
 from runctl_agent.errors import ConfigError, NotFoundError, RefusedError, RunctlError, UsageError, WrongStateError
 
@@ -17,10 +20,10 @@ CALL = Call("RunInstances", "i-1", "us-east-1", "https://ec2.us-east-1.amazonaws
     [
         ("RequestLimitExceeded", Throttled, 7, "try again"),
         ("UnauthorizedOperation", RefusedError, 4, "allow ec2:RunInstances"),
-        ("AuthFailure", RefusedError, 4, "AWS_ACCESS_KEY_ID"),
-        ("ExpiredToken", RefusedError, 4, "renew"),
-        ("RequestExpired", RefusedError, 4, "clock"),
-        ("InsufficientInstanceCapacity", RefusedError, 4, "--instance-type"),
+        ("AuthFailure", CredentialsError, 4, "AWS_ACCESS_KEY_ID"),
+        ("ExpiredToken", CredentialsError, 4, "renew"),
+        ("RequestExpired", CredentialsError, 4, "clock"),
+        ("InsufficientInstanceCapacity", NoCapacity, 4, "--instance-type"),
         ("VcpuLimitExceeded", RefusedError, 4, "quota"),
         ("MaxSpotInstanceCountExceeded", RefusedError, 4, "quota"),
         ("InvalidInstanceID.NotFound", NotFoundError, 5, "runctl list"),
@@ -35,6 +38,28 @@ CALL = Call("RunInstances", "i-1", "us-east-1", "https://ec2.us-east-1.amazonaws
         ("InvalidParameterValue", ConfigError, 3, "correct the option"),
         ("InvalidParameterCombination", ConfigError, 3, "correct the option"),
         ("InternalError", Unavailable, 7, "try again"),
+        ("InvalidClientTokenId", CredentialsError, 4, "aws configure"),
+        ("UnrecognizedClientException", CredentialsError, 4, "aws sso login"),
+        ("ExpiredTokenException", CredentialsError, 4, "aws sso login"),
+        ("AccessDenied", RefusedError, 4, "allow ec2:RunInstances"),
+        ("OptInRequired", RefusedError, 4, "sign up"),
+        ("PendingVerification", RefusedError, 4, "wait"),
+        ("Blocked", RefusedError, 4, "Support Center"),
+        ("Unsupported", NoCapacity, 4, "--instance-type"),
+        ("SpotMaxPriceTooLow", NoCapacity, 4, "--instance-type"),
+        ("InsufficientFreeAddressesInSubnet", NoCapacity, 4, "--subnet"),
+        ("InstanceLimitExceeded", RefusedError, 4, "quota"),
+        ("VolumeLimitExceeded", RefusedError, 4, "quota"),
+        ("InvalidAMIID.Unavailable", NotFoundError, 5, "--ami"),
+        ("InvalidGroup.NotFound", NotFoundError, 5, "--security-group"),
+        ("InvalidSecurityGroupID.NotFound", NotFoundError, 5, "--security-group"),
+        ("InvalidInstanceType", NotFoundError, 5, "--instance-type"),
+        ("NoSuchEntity", NotFoundError, 5, "AWS_REGION"),
+        ("VPCIdNotSpecified", ConfigError, 3, "--subnet"),
+        ("MissingInput", ConfigError, 3, "aws ec2 create-default-vpc"),
+        ("InvalidBlockDeviceMapping", ConfigError, 3, "--disk"),
+        ("Throttling", Throttled, 7, "try again"),
+        ("ServiceUnavailable", Unavailable, 7, "try again"),
         ("SomethingNew", RefusedError, 4, "SomethingNew"),
     ],
 )
@@ -50,8 +75,12 @@ def test_what_ec2_answers(code: str, kind: type[RunctlError], exit_code: int, me
 @pytest.mark.parametrize(
     ("foreign", "kind", "mend"),
     [
-        (boto.NoCredentialsError(), RefusedError, "AWS_PROFILE"),
+        (boto.NoCredentialsError(), CredentialsError, "AWS_PROFILE"),
+        (boto.PartialCredentialsError(provider="env", cred_var="AWS_SECRET_ACCESS_KEY"), CredentialsError, "aws configure"),
+        (boto.UnauthorizedSSOTokenError(), CredentialsError, "aws sso login"),
+        (boto.TokenRetrievalError(provider="sso", error_msg="expired"), CredentialsError, "aws sso login"),
         (boto.NoRegionError(), ConfigError, "AWS_REGION"),
+        (boto.ConnectTimeoutError(endpoint_url="https://x"), Unavailable, "route"),
         (boto.ProfileNotFound(profile="x"), ConfigError, "AWS_PROFILE"),
         (boto.EndpointConnectionError(endpoint_url="https://x"), Unavailable, "route"),
         (boto.ReadTimeoutError(endpoint_url="https://x"), Unavailable, "route"),
@@ -64,6 +93,53 @@ def test_what_botocore_raises(foreign: Exception, kind: type[RunctlError], mend:
     error = translated(foreign, CALL)
     assert type(error) is kind
     assert mend in error.mend
+
+
+def test_an_instance_profile_that_ec2_does_not_know() -> None:
+    said = "Value (x) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name"
+    answer = {"Error": {"Code": "InvalidParameterValue", "Message": said}, "ResponseMetadata": {"HTTPStatusCode": 400}}
+    error = translated(boto.ClientError(answer, "RunInstances"), CALL)  # type: ignore[arg-type]  # the stubs want all of it
+    assert (type(error), "--role" in error.mend) == (NotFoundError, True)
+
+
+SAID = "You are not authorized to perform this operation. Encoded authorization failure message: AbC-1_x"
+
+
+def test_what_only_sts_can_read_is_not_shown_to_people() -> None:
+    answer = {"Error": {"Code": "UnauthorizedOperation", "Message": SAID}, "ResponseMetadata": {"HTTPStatusCode": 403}}
+    error = translated(boto.ClientError(answer, "RunInstances"), CALL)  # type: ignore[arg-type]  # the stubs want all of it
+    assert error.why == "UnauthorizedOperation: You are not authorized to perform this operation."
+    assert "aws sts decode-authorization-message" in error.mend
+    assert encoded(SAID) == "AbC-1_x"
+
+
+CONTEXT = {"principal": {"arn": "arn:aws:iam::1:user/me"}, "action": "iam:PassRole", "resource": "arn:aws:iam::1:role/agent"}
+
+
+@pytest.mark.parametrize(
+    ("explicit", "why", "mend"),
+    [
+        (False, "arn:aws:iam::1:user/me may not iam:PassRole on arn:aws:iam::1:role/agent", "allow iam:PassRole on"),
+        (True, "is denied iam:PassRole on arn:aws:iam::1:role/agent by a policy", "a Deny goes before every Allow"),
+    ],
+)
+def test_a_denial_names_what_was_really_denied(*, explicit: bool, why: str, mend: str) -> None:
+    refused = RefusedError("ec2:RunInstances", "UnauthorizedOperation", "allow ec2:RunInstances")
+    error = told(refused, "AbC", lambda _: {"allowed": False, "explicitDeny": explicit, "context": CONTEXT})
+    assert why in error.why
+    assert mend in error.mend
+    assert error.what == refused.what
+
+
+@pytest.mark.parametrize("decoded", [{}, {"context": {}}, {"context": {"action": "a", "resource": "b", "principal": None}}])
+def test_a_denial_that_can_not_be_read_stays_what_it_was(decoded: dict[str, Any]) -> None:
+    refused = RefusedError("ec2:RunInstances", "UnauthorizedOperation", "allow ec2:RunInstances")
+    assert told(refused, "AbC", lambda _: decoded) is refused
+
+    def denied(message: str) -> dict[str, Any]:
+        raise RefusedError("sts:DecodeAuthorizationMessage", "AccessDenied")
+
+    assert told(refused, "AbC", denied) is refused
 
 
 def test_a_region_that_nobody_has_heard_of() -> None:

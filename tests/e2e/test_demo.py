@@ -48,7 +48,11 @@ def alive(folder: Path) -> list[int]:
     found = []
     for entry in Path("/proc").iterdir():
         with suppress(OSError):
-            if not entry.name.isdigit() or int(entry.name) == os.getpid() or (entry / "stat").read_text().split(")")[1][1] == "Z":
+            if (
+                not entry.name.isdigit()
+                or int(entry.name) == os.getpid()
+                or (entry / "stat").read_text().rpartition(")")[2][1] == "Z"
+            ):
                 continue
             told = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes() + os.readlink(entry / "cwd").encode()
             if str(folder).encode() in told:

@@ -19,6 +19,7 @@ from runctl_agent.errors import (
     StoreError,
     StoreRefused,
     StoreUnavailable,
+    StoreUnusable,
 )
 from runctl_agent.store import mends
 from runctl_agent.store.body import body_of
@@ -124,7 +125,7 @@ def test_what_a_setting_does_is_refused_with_the_mend(error: Exception, mend: st
         ("NoSuchKey", 404, NotFoundError),
         ("404", 404, NotFoundError),
         ("NoSuchUpload", 404, NoSuchUpload),
-        ("NoSuchBucket", 404, StoreRefused),
+        ("NoSuchBucket", 404, StoreUnusable),
         ("PreconditionFailed", 412, PreconditionFailed),
         ("ConditionalRequestConflict", 409, PreconditionFailed),
         ("InvalidPart", 400, BadChecksum),

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 CREDENTIALS = (
-    "attach an instance profile that may use the bucket, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or correct them; "
-    "`aws sts get-caller-identity` shows which credentials are used"
+    "`aws configure`, or `aws sso login`, or AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; on an instance attach "
+    "an instance profile that may use the bucket; `aws sts get-caller-identity` shows which credentials are used"
 )
 EXPIRED = (
-    "renew the credentials; an instance profile's renew themselves as long as http://169.254.169.254 answers "
+    "renew the credentials (`aws sso login`); an instance profile's renew themselves as long as http://169.254.169.254 answers "
     "(`aws sts get-caller-identity`)"
 )
 CONFIGURATION = "check AWS_REGION, AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_S3, AWS_PROFILE and ~/.aws/config: `aws configure list`"

@@ -23,6 +23,7 @@ from runctl_agent.errors import (
     StoreError,
     StoreRefused,
     StoreUnavailable,
+    StoreUnusable,
 )
 
 from . import mends
@@ -142,16 +143,16 @@ def translated(error: Exception, call: Call) -> RunctlError:
         return _answered(_answer(error), call)
     why = _one_line(error)
     if isinstance(error, boto.SSLError) and "CERTIFICATE_VERIFY_FAILED" in why:
-        return StoreRefused(call.what, why, mends.certificate(call.endpoint))
+        return StoreUnusable(call.what, why, mends.certificate(call.endpoint))
     if isinstance(error, CREDENTIALS):
-        return StoreRefused(call.what, why, mends.CREDENTIALS)
+        return StoreUnusable(call.what, why, mends.CREDENTIALS)
     if isinstance(error, boto.FlexibleChecksumError):
         return StoreUnavailable(call.what, f"what came is not what S3 has: {why}", "nothing to do: it is tried again")
     if isinstance(error, NETWORK):
         return StoreUnavailable(call.what, why, mends.network(call.endpoint, call.region))
     if isinstance(error, boto.ParamValidationError):
         return StoreRefused(call.what, why, "check the bucket and the prefix of `destination` in the run spec")
-    return StoreRefused(call.what, why, mends.CONFIGURATION)
+    return StoreUnusable(call.what, why, mends.CONFIGURATION)
 
 
 def _answer(error: boto.ClientError) -> Answer:
@@ -171,7 +172,7 @@ def _answered(answer: Answer, call: Call) -> RunctlError:
     if code == "NoSuchUpload":
         return NoSuchUpload(call.what, answer.why, "nothing to do: the file is sent again")
     if code == "NoSuchBucket" or (call.operation == "HeadBucket" and status == 404):
-        return StoreRefused(call.what, f"there is no bucket {call.bucket}", mends.no_bucket(call.bucket, call.region))
+        return StoreUnusable(call.what, f"there is no bucket {call.bucket}", mends.no_bucket(call.bucket, call.region))
     if code in NO_KEY:
         return NotFoundError(call.what, "there is no such object", f"`aws s3 ls {call.url}` lists what is there")
     if code in CORRUPTED or _is_wrong_whole(answer, call):
@@ -198,25 +199,25 @@ def _refused(answer: Answer, call: Call) -> StoreError:
     code, why = answer.code, answer.why
     if answer.region and answer.region != call.region and (code in OTHER_REGION or 300 <= answer.status < 400):
         why = f"the bucket is in {answer.region} and the request went to {call.region or 'no region'}"
-        return StoreRefused(call.what, why, f"set AWS_REGION={answer.region}, or use a bucket in {call.region or 'the region'}")
+        return StoreUnusable(call.what, why, f"set AWS_REGION={answer.region}, or use a bucket in {call.region or 'the region'}")
     if answer.bodiless:
         why += "; the answer to a HEAD has no body, so S3 does not say why"
     if code.startswith("KMS.") or "kms:" in answer.message:
         return StoreRefused(call.what, why, mends.kms(answer.message))
     if code in DENIED or (answer.status == 403 and answer.bodiless):
         return StoreRefused(call.what, why, mends.denied(call.operation, call.bucket, call.key))
-    return StoreRefused(call.what, why, _mend(code, answer.status, call))
-
-
-def _mend(code: str, status: int, call: Call) -> str:
     if code in EXPIRED:
-        return mends.EXPIRED
+        return StoreUnusable(call.what, why, mends.EXPIRED)
     if code in UNKNOWN_KEYS:
-        return mends.CREDENTIALS
+        return StoreUnusable(call.what, why, mends.CREDENTIALS)
+    if code in OTHER_REGION or 300 <= answer.status < 400:
+        return StoreUnusable(call.what, why, mends.region(call.bucket, call.region))
+    return StoreRefused(call.what, why, _mend(code, call))
+
+
+def _mend(code: str, call: Call) -> str:
     if code == "RequestTimeTooSkewed":
         return "set the clock: `timedatectl` says whether it is synchronized, `chronyc makestep` sets it"
-    if code in OTHER_REGION or 300 <= status < 400:
-        return mends.region(call.bucket, call.region)
     if code == "InvalidObjectState":
         return f"bring it back from the archive: `aws s3api restore-object --bucket {call.bucket} --key {call.key}`"
     if code in NOT_THERE:

@@ -7,13 +7,13 @@ from typing import Annotated
 import typer
 
 from runctl import options
-from runctl.app import put
 from runctl.options import Destination, Json, Run
 
-from .telling import told, waited
+from .telling import planned, told, waited
 
 
 def launch(
+    context: typer.Context,
     script: options.Script,
     arguments: options.Arguments = None,
     run: options.Name = "",
@@ -22,12 +22,13 @@ def launch(
     project: options.Project = "",
     checkpoints: options.Checkpoints = None,
     instance_type: options.InstanceType = options.DEFAULT_TYPE,
+    gpus: options.Gpus = 0,
     spot: options.Spot = False,
     recover: options.Recover = False,
     ami: options.Ami = "",
     key_name: options.KeyName = "",
     subnet: options.Subnet = "",
-    security_group: options.SecurityGroup = None,
+    security_group: options.SecurityGroups = None,
     instance_profile: options.Profile = "",
     disk: options.Disk = 0,
     env: options.Env = None,
@@ -37,21 +38,25 @@ def launch(
     as_json: Json = False,
 ) -> None:
     """Check everything, send the code along, launch one instance."""
+    from dataclasses import replace
+
     from runctl.draft import Asked, owner
     from runctl.launched import Launched
     from runctl.session import Session
+    from runctl.settled import origins, spec_defaults
 
     session = Session()
     watched, variables, groups = tuple(checkpoints or ()), tuple(env or ()), tuple(security_group or ())
     asked = Asked(script, tuple(arguments or ()), run, destination, config, project, watched, variables, on_finish)
+    asked = replace(asked, **spec_defaults(context, asked), origins=origins(context), gpus=gpus)
     first, more = options.types(instance_type)
     launched = Launched(
         first, ami, spot, key_name, subnet, groups, instance_profile, disk=disk, owner=owner(), recover=recover, more_types=more
     )
-    show = (lambda plan: put(plan.plain())) if dry_run else None
+    show = (lambda plan: planned(plan, as_json=as_json)) if dry_run else None
     begun = session.launch().run(asked, launched, lambda one: told(one, as_json=as_json, wait=wait), dry=show)
     if begun is not None and wait:
-        waited(session, lambda: session.target_of(begun), "0", options.EVERY, as_json=as_json)
+        waited(session, begun.spec.run, lambda: session.target_of(begun), "0", options.EVERY, as_json=as_json)
 
 
 def resume(
@@ -78,8 +83,9 @@ def resume(
 
     session = Session(destination)
     groups = tuple(security_group) if security_group else None
-    changes = Changes(instance_type, ami, spot, key_name, subnet, groups, instance_profile, disk)
-    target, show = session.target(run), put if dry_run else None
+    first, more = options.types(instance_type) if instance_type else (None, None)
+    changes = Changes(first, ami, spot, key_name, subnet, groups, instance_profile, disk, more)
+    target, show = session.target(run), (lambda plan: planned(plan, as_json=as_json)) if dry_run else None
     begun = session.resume().run(target, changes, lambda one: told(one, as_json=as_json, wait=wait), dry=show)
     if begun is not None and wait:
-        waited(session, lambda: session.target_of(begun), "0", options.EVERY, as_json=as_json)
+        waited(session, begun.spec.run, lambda: session.target_of(begun), "0", options.EVERY, as_json=as_json)

@@ -81,4 +81,4 @@ def wait(
     from runctl.session import Session
 
     session = Session(destination)
-    waited(session, lambda: session.target(run), timeout, every, as_json=as_json)
+    waited(session, run, lambda: session.target(run), timeout, every, as_json=as_json)

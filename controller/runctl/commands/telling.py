@@ -12,6 +12,7 @@ from runctl.app import note, put, say
 
 if TYPE_CHECKING:
     from runctl.launch import Begun
+    from runctl.plan import Plan
     from runctl.power import Done
     from runctl.resolve import Target
     from runctl.session import Session
@@ -26,12 +27,22 @@ def told(begun: Begun, *, as_json: bool, wait: bool) -> None:
     note(text) if as_json else say(text)
 
 
-def waited(session: Session, find: Callable[[], Target], timeout: str, every: str, *, as_json: bool) -> None:
+def planned(plan: Plan, *, as_json: bool) -> None:
+    """Of --dry-run."""
+    put(plan.plain()) if as_json else say(plan.text())
+
+
+def waited(session: Session, run: str, find: Callable[[], Target], timeout: str, every: str, *, as_json: bool) -> None:
+    """`run` as it was named: Ctrl-C ends the watching, and says so."""
     from runctl.render import paragraphs, verdict_text
+    from runctl.spend import goes_on
     from runctl.wait import Patience
 
     patience = Patience(options.seconds("--timeout", timeout), max(0.1, options.seconds("--every", every)))
-    verdict = session.wait(find, patience, note if as_json else say)
+    try:
+        verdict = session.wait(find, patience, note if as_json else say)
+    except KeyboardInterrupt:
+        raise goes_on(run) from None
     put(verdict.plain()) if as_json else say(paragraphs(verdict_text(verdict, session.now())))
     raise typer.Exit(verdict.outcome.exit_code)
 
