@@ -168,5 +168,6 @@ def test_the_command(stage: Stage) -> None:
         with stage.s3.store() as store:
             store.put(keys.log(1, NAME).key(0), b"step 1\nstep 2\nstep 3\n")
         stage.posts(stage.state(instance, Phase.FINISHED, exit_code=0))
-        out, _ = process.communicate(timeout=60)
+        out = process.stdout.read()
+        process.wait(60)
     assert (out, process.returncode) == ("step 2\nstep 3\n", 0)
