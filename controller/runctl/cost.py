@@ -10,6 +10,8 @@ from . import prices
 from .known import Known
 
 HOUR = 3600.0
+SMALLEST = 0.01
+"""US dollars that are shown as more than nothing."""
 
 _SINCE = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
 """As StateTransitionReason says when a machine was stopped or terminated ("Describe instances", Amazon EC2 User Guide)."""
@@ -41,7 +43,16 @@ class Cost:
 
     @property
     def text(self) -> str:
-        return ("<" if self.bound else "") + dollars(self.amount)
+        return ("<" if self.upper else "") + self.shown
+
+    @property
+    def upper(self) -> bool:
+        """Whether it is less than is shown."""
+        return self.bound or self.amount < SMALLEST / 2
+
+    @property
+    def shown(self) -> str:
+        return dollars(max(SMALLEST, self.amount))
 
 
 def so_far(known: Known, now: float) -> Cost | None:

@@ -24,7 +24,7 @@ from .image import Image, find_image
 from .launched import Launched
 from .offer import line
 from .request import request
-from .shelf import Shelf
+from .shelf import CODE, Shelf
 
 MOST_SKEW = 300.0
 """Seconds between our clock and S3's. AWS refuses from 15 minutes on (RequestTimeTooSkewed), by then without warning."""
@@ -146,9 +146,9 @@ class Doctor:
         return f"within {max(skew, 1):.0f} s of S3's"
 
     def _write(self) -> str:
-        """One small object, where a run of no one's would have its data: there whoever launches may also delete."""
+        """One small object, where whoever launches may also delete, and where no run is: a folder may outlive what was in it."""
         shelf = self._at
-        key = f"{shelf.keys(f'doctor-{self._runtime.nonce()[-8:]}').base}data/doctor.txt"
+        key = f"{shelf.keys(CODE).base}data/doctor-{self._runtime.nonce()[-8:]}.txt"
         shelf.store.put(key, b"runctl doctor", if_absent=True)
         shelf.store.get(key)
         shelf.store.delete(key)

@@ -8,7 +8,7 @@ from runctl_agent.contract.phases import TERMINAL
 from runctl_agent.contract.status import State
 from runctl_agent.contract.summary import age, progress, size
 
-from .cost import dollars, paid, so_far
+from .cost import paid, so_far
 from .known import Known
 from .moment import Moments, utc
 from .replacing import Replacing, Standing
@@ -138,5 +138,5 @@ def _instance(known: Known, when: Moments) -> Iterator[str]:
     yield f"instance {machine.id}: {machine.power}{reason}, {kind}, {machine.zone}, launched {launched}"
     cost, seconds = so_far(known, when.now), paid(known, when.now)
     if cost is not None and seconds is not None:
-        about, on_demand = ("less than", " on demand") if cost.bound else ("about", "")
-        yield f"{about} {dollars(cost.amount)} so far: {age(int(seconds))} at ${cost.hourly:,.3f} an hour{on_demand}"
+        about, on_demand = ("less than" if cost.upper else "about"), (" on demand" if cost.bound else "")
+        yield f"{about} {cost.shown} so far: {age(int(seconds))} at ${cost.hourly:,.3f} an hour{on_demand}"

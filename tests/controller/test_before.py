@@ -148,6 +148,7 @@ def test_doctor(stage: Stage, profile: str) -> None:
         found = stage.json("doctor", "--ami", stage.image, "--role", profile, env=beside.env)
         text = stage.command("doctor", "--ami", stage.image, "--role", profile, env=beside.env).stdout
     assert found["ok"], found
+    assert not [one for one in stage.json("list")["runs"] if "doctor" in one["run"]], "it leaves nothing that looks like a run"
     assert {one["name"] for one in found["findings"]} >= {
         "credentials",
         "s3 bucket",
