@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 
-SERVICES = ("autoscaling", "ec2", "s3", "sso", "sso-oidc", "sts", "signin")
+SERVICES = ("autoscaling", "ec2", "ecr", "iam", "pricing", "s3", "service-quotas", "signin", "sso", "sso-oidc", "sts")
 """What is called, and where credentials come from."""
 
 

@@ -31,6 +31,7 @@ from runctl_agent.errors import (
     SlowDown,
     StoreRefused,
     StoreUnavailable,
+    StoreUnusable,
 )
 from runctl_agent.store.bandwidth import Limiter
 from runctl_agent.store.crc import crc32
@@ -214,9 +215,9 @@ def test_a_connection_that_the_server_closes_is_replaced() -> None:
 
 ERRORS: list[tuple[int, str, type[RunctlError], str]] = [
     (403, "AccessDenied", StoreRefused, f"allow s3:PutObject on arn:aws:s3:::{BUCKET}/"),
-    (400, "ExpiredToken", StoreRefused, "renew the credentials"),
+    (400, "ExpiredToken", StoreUnusable, "renew the credentials"),
     (404, "NoSuchUpload", NoSuchUpload, "sent again"),
-    (404, "NoSuchBucket", StoreRefused, "aws s3 mb"),
+    (404, "NoSuchBucket", StoreUnusable, "aws s3 mb"),
     (400, "BadDigest", BadChecksum, "sent again"),
     (503, "SlowDown", SlowDown, "fewer requests"),
     (500, "InternalError", StoreUnavailable, "tried again"),

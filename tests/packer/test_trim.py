@@ -67,8 +67,8 @@ def test_every_service_that_is_called_is_kept(trim: ModuleType) -> None:
     called: set[str] = set()
     for folder in ("agent", "controller"):
         for path in (PACKER.parent / folder).rglob("*.py"):
-            called |= set(re.findall(r"\bclient\(\s*\"([a-z0-9-]+)\"", path.read_text()))
-    assert called >= {"autoscaling", "ec2"}, "and s3, by a parameter"
+            called |= set(re.findall(r"\b_?client\(\s*\"([a-z][a-z0-9-]+)\"", path.read_text()))
+    assert called >= {"autoscaling", "ec2", "ecr", "iam", "pricing", "service-quotas", "sts"}, "and s3, by a parameter"
     assert called | {"s3"} <= set(trim.SERVICES)
 
 

@@ -51,14 +51,14 @@ def test_mistakes_of_the_file_have_lines_and_those_of_the_options_none(tmp_path:
     error = refused(str(file), {**GIVEN, "run": "Foo", "training": {"env": {"A": "b"}}})
     lines = error.why.strip("\n").split("\n")
     assert [line.strip().split(": ")[0] for line in lines] == ["run", "line 1", "line 4", "line 5"]
-    assert error.mend == f"correct {file} at the lines named"
+    assert error.mend == f"correct {file} at the lines named, and run"
 
 
 def test_options_alone() -> None:
     error = refused("", {**GIVEN, "run": "", "checkpoints": [{"path": "a"}, {"path": "./a"}]})
     assert "line" not in error.why
     assert "checkpoints[1].path: './a' is watched already" in error.why
-    assert error.mend == "correct the options of the command"
+    assert error.mend == "correct checkpoints[1].path, run"
 
 
 @pytest.mark.parametrize("text", ["- a\n", "3\n"])

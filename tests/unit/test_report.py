@@ -90,7 +90,7 @@ def test_who_begins_nothing_says_of_the_end_what_was_said_of_it(journal: Journal
         attempt=3,
         checkpoint="step-10",
         step=10,
-        committed_at=77,
+        committed_at=7,
         commits=2,
         error="oom",
     )
