@@ -22,7 +22,7 @@ from .examples import epilog
 app = typer.Typer(
     name="runctl",
     help="Launches trainings on EC2 and follows them. It keeps no state: nothing must keep running.",
-    add_completion=False,
+    add_completion=True,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
