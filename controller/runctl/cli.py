@@ -16,6 +16,7 @@ from .commands.keeping import checkpoints, prune, pull
 from .commands.launching import launch, resume
 from .commands.looking import list_, status, wait
 from .commands.permitting import agent, controller
+from .commands.reporting import report
 from .commands.settling import config, init
 from .examples import epilog
 
@@ -29,7 +30,7 @@ app = typer.Typer(
 )
 
 BEFORE = (init, config, doctor)
-RUNS = (launch, resume, list_, status, watch, wait, logs, checkpoints, pull, prune, flush, stop, start, terminate)
+RUNS = (launch, resume, list_, status, watch, wait, logs, report, checkpoints, pull, prune, flush, stop, start, terminate)
 
 for command in (*BEFORE, *RUNS):
     name = command.__name__.strip("_")

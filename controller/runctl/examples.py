@@ -20,6 +20,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "status": ("runctl status llama-7b", "runctl status llama-7b --exact", "runctl status i-0123456789abcdef0 --json"),
     "watch": ("runctl watch", "runctl watch llama-7b"),
     "logs": ("runctl logs llama-7b --follow", "runctl logs llama-7b --lines 50 --agent"),
+    "report": ("runctl report llama-7b", "runctl report llama-7b --out page.html"),
     "wait": ("runctl wait llama-7b && runctl pull llama-7b", "runctl wait llama-7b --timeout 2h"),
     "checkpoints": ("runctl checkpoints llama-7b", "runctl checkpoints llama-7b --verify"),
     "pull": ("runctl pull llama-7b", "runctl pull llama-7b best --checkpoint best.pt"),

@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, type | UnionType] = {
     "watch": documents.Listed,
     "wait": documents.Verdict,
     "logs": documents.Logs,
+    "report": documents.Reported,
     "checkpoints": documents.Checkpoints,
     "pull": documents.Pulled,
     "prune": documents.Pruned,
