@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check e2e-trainers interruptions containers systemd metrics e2e-machine e2e-vm packer lock audit large bench bench-smoke clean
+.PHONY: demo test check e2e-trainers interruptions containers systemd metrics e2e-machine report-shot e2e-vm packer lock audit large bench bench-smoke clean
 
 demo: $(VENV)/.installed  ## a training is launched, its machine lost, and nothing else
 	@$(BIN)/runctl-demo
@@ -11,7 +11,7 @@ demo: $(VENV)/.installed  ## a training is launched, its machine lost, and nothi
 test: $(VENV)/.installed  ## everything but the real trainers and the large files, in parallel
 	$(BIN)/pytest --ignore=tests/e2e/trainers --ignore=tests/bench --ignore=tests/large \
 		--ignore=tests/interruptions --ignore=tests/containers --ignore=tests/metrics --ignore=tests/packer/machine --ignore=tests/systemd \
-		--ignore=tests/vm --ignore=tests/machine
+		--ignore=tests/vm --ignore=tests/machine --ignore=tests/browser
 
 check: $(VENV)/.installed  ## ruff, format, mypy strict on code and tests, the layers
 	$(BIN)/ruff check .
@@ -36,6 +36,9 @@ metrics: $(VENV)/.installed  ## the metrics and the alert rules by promtool and 
 
 e2e-machine: $(VENV)/.installed  ## a machine that systemd boots, by install.sh and cloud-init: each fault, and what became of it; needs root, and brings nspawn by apt-get
 	$(BIN)/pytest -n 2 --timeout=900 -rP --show-capture=stdout tests/machine
+
+report-shot: $(VENV)/.installed  ## runctl report in Debian's Chromium, light and dark: the pictures lie in build/report
+	RUNCTL_SHOTS=build/report $(BIN)/pytest -n 0 tests/browser
 
 e2e-vm: $(VENV)/.installed  ## one machine under qemu: cloud-init, cgroup v2, the power button; needs root, and brings qemu by apt-get
 	$(BIN)/pytest -n 0 --timeout=2400 tests/vm
