@@ -269,41 +269,6 @@ class Pruned(TypedDict):
     kept: list[KeptData]
 
 
-class ReportedAttempt(TypedDict):
-    """One machine's part of a run. `taken`: it neither ended by itself nor because somebody asked."""
-
-    epoch: int
-    attempt: int
-    instance: str
-    began: int
-    ended: int
-    phase: str
-    notice: str
-    taken: bool
-    first_step: int | None
-    last_step: int | None
-    safe_step: int | None
-
-
-class Reported(TypedDict):
-    """Times in seconds since the epoch, sizes in bytes; `paid` in seconds. `cost` in US dollars; `cost_bound`: at most."""
-
-    run: str
-    phase: str
-    exit_code: int | None
-    began: int
-    ended: int
-    paid: int
-    committed: int
-    incomplete: int
-    sent: int
-    saved: int
-    most_behind: int
-    cost: float | None
-    cost_bound: bool
-    attempts: list[ReportedAttempt]
-
-
 class Image(TypedDict):
     """`id` is the engine's own; `bytes` unpacked; `digest` is the registry's, empty where the image was not pushed."""
 

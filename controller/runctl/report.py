@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypedDict
 
 from runctl_agent.contract.history import Moment
 from runctl_agent.contract.phases import TERMINAL, Phase
 
 from . import prices
-from .documents import Reported, ReportedAttempt
 from .past import Past
 
 HOUR = 3600.0
@@ -18,6 +18,41 @@ POINTS = 600
 
 Point = tuple[int, float]
 """A moment in seconds since the epoch, and a value."""
+
+
+class ReportedAttempt(TypedDict):
+    """One machine's part of a run. `taken`: it neither ended by itself nor because somebody asked."""
+
+    epoch: int
+    attempt: int
+    instance: str
+    began: int
+    ended: int
+    phase: str
+    notice: str
+    taken: bool
+    first_step: int | None
+    last_step: int | None
+    safe_step: int | None
+
+
+class Reported(TypedDict):
+    """Times in seconds since the epoch, sizes in bytes; `paid` in seconds. `cost` in US dollars; `cost_bound`: at most."""
+
+    run: str
+    phase: str
+    exit_code: int | None
+    began: int
+    ended: int
+    paid: int
+    committed: int
+    incomplete: int
+    sent: int
+    saved: int
+    most_behind: int
+    cost: float | None
+    cost_bound: bool
+    attempts: list[ReportedAttempt]
 
 
 @dataclass(frozen=True)

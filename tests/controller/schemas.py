@@ -17,6 +17,7 @@ from jsonschema import Draft202012Validator
 
 from runctl import documents
 from runctl.policies import Policy
+from runctl.report import Reported
 from runctl_agent.contract.status import VERSION, State
 
 FOLDER = Path(__file__).parents[2] / "docs" / "schemas"
@@ -33,7 +34,7 @@ COMMANDS: Mapping[str, type | UnionType] = {
     "watch": documents.Listed,
     "wait": documents.Verdict,
     "logs": documents.Logs,
-    "report": documents.Reported,
+    "report": Reported,
     "checkpoints": documents.Checkpoints,
     "pull": documents.Pulled,
     "prune": documents.Pruned,
