@@ -128,6 +128,7 @@ FAMILIES = (
     _gauge("owed_aborts", "Multipart uploads given up that still stand in S3.", lambda s: s.owed_aborts),
     _counter("training_seconds_total", "Living training, over all attempts that are known.", lambda s: s.ran),
     _gauge("train_step", "The step that the training says.", lambda s: s.train_step),
+    _gauge("train_steps", "The steps that the training says it will make.", lambda s: s.train_steps),
     _gauge("train_epoch", "The epoch that the training says.", lambda s: s.train_epoch),
     _gauge("train_loss", "The loss that the training says.", lambda s: s.loss),
     _gauge("training_cpu_cores", "Cores that the training keeps busy.", lambda s: _share(s.cpu)),

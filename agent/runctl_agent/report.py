@@ -198,6 +198,7 @@ class Report:
             sent_total=totals.sent_bytes,
             ran=measured.ran,
             train_step=measured.said.step,
+            train_steps=measured.said.steps,
             train_epoch=measured.said.epoch,
             loss=measured.said.loss,
             cpu=measured.cpu,
@@ -282,9 +283,8 @@ class Report:
 
 def _in_the_end(order: Order, *, durable: bool) -> str:
     """The reason of a terminal phase: a limit is why it failed, of all else the phase itself says enough."""
-    if order.outcome is Phase.FAILED:
-        return order.message
-    return "everything is durable" if durable else "not everything could be sent in time"
+    rest = "everything is durable" if durable else "not everything could be sent in time"
+    return order.message if order.outcome is Phase.FAILED else rest
 
 
 def _remembered(text: str) -> Life | None:

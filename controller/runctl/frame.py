@@ -41,7 +41,8 @@ def one(known: Known, log: Sequence[str], footer: str, when: Moments, screen: Sc
     head, *told = status_text_of(known, when).split("\n")
     lines = [styled(fitted(head, screen.columns), "bold", colour=screen.colour)]
     if known.state is not None and known.current:
-        lines += [f"  {_path(known.state, screen)}", *(f"  {line}" for line in _upload(known, when.now, screen))]
+        bars = (*_training(known.state, screen), *_upload(known, when.now, screen))
+        lines += [f"  {_path(known.state, screen)}", *(f"  {line}" for line in bars)]
     lines += wrapped("\n".join(told), screen.columns)
     room = screen.rows - len(lines) - 2
     if room > 0 and log:
@@ -97,11 +98,22 @@ def _path(state: State, screen: Screen) -> str:
     return ARROW.join(styled(text, style, colour=screen.colour) for text, style in parts)
 
 
+def _training(state: State, screen: Screen) -> Iterator[str]:
+    """How far it is, where the training itself says of how many steps."""
+    if state.train_steps and state.train_step is not None and state.phase not in TERMINAL:
+        done = f"{100 * state.train_step // state.train_steps} % of {state.train_steps} steps"
+        yield _drawn(state.train_step, state.train_steps, done, "cyan", screen)
+
+
 def _upload(known: Known, now: float, screen: Screen) -> Iterator[str]:
     state, text = known.state, sending(known, now)
     if text and state is not None and state.sending_bytes:
-        drawn = bar(state.sent_bytes, state.sending_bytes, screen.blocks, min(BAR, screen.columns - len(text) - INDENT - 1))
-        yield f"{styled(drawn, 'green', colour=screen.colour)} {text}"
+        yield _drawn(state.sent_bytes, state.sending_bytes, text, "green", screen)
+
+
+def _drawn(part: int, whole: int, text: str, style: str, screen: Screen) -> str:
+    drawn = bar(part, whole, screen.blocks, min(BAR, screen.columns - len(text) - INDENT - 1))
+    return f"{styled(drawn, style, colour=screen.colour)} {text}"
 
 
 def _whole(lines: list[str], footer: str, screen: Screen) -> list[str]:

@@ -57,7 +57,7 @@ def _progress_of_training(state: State) -> Iterator[str]:
     if state.phase in TERMINAL:
         return
     if state.train_step is not None:
-        yield f"step {state.train_step}"
+        yield f"step {state.train_step}" + (f" of {state.train_steps}" if state.train_steps else "")
     if state.train_epoch is not None:
         yield f"epoch {state.train_epoch:g}"
     if state.loss is not None:

@@ -167,6 +167,7 @@ states = st.builds(
     notice_at=st.none() | times,
     ran=counts,
     train_step=st.none() | counts,
+    train_steps=st.none() | st.integers(0, 10**9),
     train_epoch=st.none() | st.floats(0, 1e6),
     loss=st.none() | st.floats(-1e9, 1e9),
     cpu=st.none() | st.integers(0, 12_800),

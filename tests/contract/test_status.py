@@ -52,6 +52,7 @@ EXAMPLE = State(
     notice_at=1_795_457_480,
     ran=86_400,
     train_step=4620,
+    train_steps=10_000,
     train_epoch=1.5,
     loss=2.718,
     cpu=190,
@@ -80,12 +81,12 @@ def test_golden() -> None:
 def test_a_state_without_the_progress_is_read_too() -> None:
     """As an agent of before writes it."""
     plain = json.loads(GOLDEN.read_bytes())
-    for name in ("eta", "sending", "sending_bytes", "sent_bytes", "failures", "retry_at", "owed_aborts"):
+    for name in ("eta", "sending", "sending_bytes", "sent_bytes", "failures", "retry_at", "owed_aborts", "train_steps"):
         del plain[name]
     found = decode_state(json.dumps(plain).encode())
     assert isinstance(found, State)
     assert (found.eta, found.sending, found.sending_bytes, found.sent_bytes) == (None, None, 0, 0)
-    assert (found.failures, found.retry_at, found.owed_aborts) == (0, None, 0)
+    assert (found.failures, found.retry_at, found.owed_aborts, found.train_steps) == (0, None, 0, None)
     assert (found.pending_bytes, found.rate) == (EXAMPLE.pending_bytes, EXAMPLE.rate)
 
 

@@ -54,6 +54,7 @@ TRAINING = state(
     rate=105 * 2**20,
     eta=29,
     train_step=4312,
+    train_steps=9000,
     train_epoch=1.34,
     loss=2.3112,
     cpu=130,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ from runctl_agent.training.trainer import LinuxProcesses
 BUSY = """
 import sys, time
 room = bytearray(40_000_000)
-while time.process_time() < 0.5:
+while time.process_time() < 0.6:
     pass
 print("busy", flush=True)
 sys.stdin.readline()
@@ -34,7 +33,7 @@ def test_workers_in_sessions_of_their_own_count() -> None:
         assert session == [leader], "the worker is not in it"
         seconds, rss = Meter().processes(leader, session)
         launcher.communicate(b"\n", timeout=60)
-    assert seconds >= 0.5 - 2 / os.sysconf("SC_CLK_TCK"), "the kernel counts user and system in whole ticks"
+    assert seconds >= 0.5, "it burned 0.6; the kernel counts user and system in whole ticks"
     assert rss >= 40_000_000
     assert Meter().processes(leader, []) == (0.0, 0)
 

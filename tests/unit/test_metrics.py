@@ -82,6 +82,7 @@ def test_every_value_is_the_states(given: State) -> None:
         "sent_bytes_total": given.sent_total,
         "retry_timestamp_seconds": given.retry_at,
         "train_step": given.train_step,
+        "train_steps": given.train_steps,
         "train_epoch": given.train_epoch,
         "train_loss": given.loss,
         "training_cpu_cores": given.cpu / 100 if given.cpu is not None else None,

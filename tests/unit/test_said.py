@@ -1,4 +1,4 @@
-"""Step, epoch and loss, as trainers print them."""
+"""Step, of how many, epoch and loss, as trainers print them."""
 
 from __future__ import annotations
 
@@ -18,17 +18,21 @@ from runctl_agent.training.said import Said, said
         ('{"train_loss": 1.25e-2, "global_step": 700}', Said(700, None, 0.0125)),
         ("step 120 loss 3.1", Said(120, None, 3.1)),
         ("step 4500: train loss 2.9832, val loss 3.0121", Said(4500, None, 2.9832)),
-        ("Epoch 3:  45%|####5     | 45/100 [00:10<00:12, 4.4it/s, loss=0.5]", Said(45, 3.0, 0.5)),
+        ("Epoch 3:  45%|####5     | 45/100 [00:10<00:12, 4.4it/s, loss=0.5]", Said(45, 3.0, 0.5, steps=100)),
         ("iter 10: loss 4.2, time 100ms", Said(10, None, 4.2)),
-        ("Epoch [2/10], Step [100/600], Loss: 0.1", Said(100, 2.0, 0.1)),
+        ("Epoch [2/10], Step [100/600], Loss: 0.1", Said(100, 2.0, 0.1, steps=600)),
         ("{'eval_loss': 1.5, 'eval_runtime': 3.2, 'epoch': 1.0}", Said(None, 1.0, None)),
         ("step 7 val_loss=0.9 best loss 0.8", Said(7, None, None)),
         ("iteration 8: kl_loss 0.5, policy_loss 0.25", Said(8, None, 0.25)),
         ("train/loss: 1.5 global-step: 9.", Said(9, None, 1.5)),
         ("Total optimization steps = 3,000", Said()),
-        ('"logging_steps": 10, "max_steps": 1000, "num_train_epochs": 3', Said()),
+        ('"logging_steps": 10, "max_steps": 1000, "num_train_epochs": 3', Said(steps=1000)),
+        ("step 7 of 9: loss 1", Said(7, None, 1.0, steps=9)),
+        ("step 7/0 loss 1", Said(7, None, 1.0)),
+        ("step 12 in 3.5 s, 9/10 [eval]", Said(12, None, None)),
+        ('"max_steps": -1, "global_step": 7', Said(7, None, None)),
         ("step 1,234: loss 2.5.", Said(None, None, 2.5)),
-        (" 12%|#2        | 12/100 [00:03<00:22,  3.9it/s]", Said(12, None, None)),
+        (" 12%|#2        | 12/100 [00:03<00:22,  3.9it/s]", Said(12, None, None, steps=100)),
         ("saved checkpoints/model_step_3.pt", Said()),
         ("loading glossary step-by-step", Said()),
         ("", Said()),
@@ -55,3 +59,4 @@ def test_any_lines_can_be_read(lines: list[str]) -> None:
     for value in (found.epoch, found.loss):
         assert value is None or math.isfinite(value)
     assert found.step is None or found.step >= 0
+    assert found.steps is None or found.steps >= (found.step or 0)

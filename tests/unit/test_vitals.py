@@ -88,15 +88,15 @@ def test_what_the_log_does_not_say_a_checkpoint_does(journal: Journal) -> None:
     bench = Bench(journal)
     bench.meter.state, bench.meter.text = STATE % b"1.25", b"hello\n"
     bench.vitals.turn(bench.process, Finishes(1, "/w", "checkpoint-30"), alive=True)
-    assert bench.vitals.measured.said == Said(30, 1.5, 1.25)
+    assert bench.vitals.measured.said == Said(30, 1.5, 1.25, steps=1000)
     bench.meter.state, bench.meter.text = b"", b"step 31\n"
     bench.runtime.advance(EVERY)
     bench.vitals.turn(bench.process, Finishes(2, "/w", "another-kind"), alive=True)
-    assert bench.vitals.measured.said == Said(31, 1.5, 1.25), "the log is newer"
+    assert bench.vitals.measured.said == Said(31, 1.5, 1.25, steps=1000), "the log is newer"
     bench.meter.state = STATE.replace(b"\n", b"") % b"NaN"
     bench.runtime.advance(EVERY)
     bench.vitals.turn(bench.process, Finishes(3, "/w", "checkpoint-40"), alive=True)
-    assert bench.vitals.measured.said == Said(31, 1.5, None, broken=True)
+    assert bench.vitals.measured.said == Said(31, 1.5, None, broken=True, steps=1000)
 
 
 def test_time_without_a_training_is_not_counted_and_what_ran_before_is(journal: Journal) -> None:

@@ -48,7 +48,8 @@ class State:
     notice: str = ""  # what takes the machine away, such as "spot terminate"; empty: nothing does
     notice_at: int | None = None  # when it is gone
     ran: int = 0  # seconds of living training, of the whole run as far as they are known
-    train_step: int | None = None  # this and the next two as the training itself says
+    train_step: int | None = None  # this and the next three as the training itself says
+    train_steps: int | None = None  # how many there will be
     train_epoch: float | None = None
     loss: float | None = None
     cpu: int | None = None  # of the training: percent of one core
@@ -61,7 +62,19 @@ class State:
     details: tuple[str, ...] = ()  # newest first; what a state too large drops, oldest first
 
 
-VITALS = ("train_step", "train_epoch", "loss", "cpu", "rss", "disk_free", "gpu", "gpu_memory", "gpu_heat", "sent_total")
+VITALS = (
+    "train_step",
+    "train_steps",
+    "train_epoch",
+    "loss",
+    "cpu",
+    "rss",
+    "disk_free",
+    "gpu",
+    "gpu_memory",
+    "gpu_heat",
+    "sent_total",
+)
 """What is measured: it changes all the time, and is told with what else there is to tell."""
 
 VERSION = 1
@@ -130,6 +143,7 @@ def read_state(fields: Fields) -> State:
         notice_at=fields.get("notice_at", optional(seconds), None),
         ran=fields.get("ran", count, 0),
         train_step=fields.get("train_step", optional(count), None),
+        train_steps=fields.get("train_steps", optional(count), None),
         train_epoch=fields.get("train_epoch", optional(number), None),
         loss=fields.get("loss", optional(number), None),
         cpu=fields.get("cpu", optional(count), None),

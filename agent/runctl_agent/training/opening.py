@@ -120,6 +120,7 @@ def told_of_the_end(state: State, told: State) -> State:
         committed_at=told.committed_at,
         commits=told.commits,
         train_step=told.train_step,
+        train_steps=told.train_steps,
         train_epoch=told.train_epoch,
         loss=told.loss,
         error=state.error or told.error,
