@@ -29,7 +29,7 @@ def checked(
     """What stands in the way is added to `problems`; None: it is such that no plan could be made."""
     image, examined = None, Examined()
     try:
-        image = find_image(ec2, launched.image)
+        image = find_image(ec2, launched.image, launched.instance_type)
     except RunctlError as error:
         problems.append(error)
         if isinstance(error, CredentialsError | TimedOutError):

@@ -172,7 +172,7 @@ class Doctor:
         return found
 
     def _image(self, images: list[Image]) -> str:
-        images.append(image := find_image(self._ec2, self._launched.image))
+        images.append(image := find_image(self._ec2, self._launched.image, self._launched.instance_type))
         return f"{image.id}, agent {image.agent_version or 'of no version that its tags name'}"
 
     def _told(self, examined: Examined) -> list[Finding]:

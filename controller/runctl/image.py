@@ -27,8 +27,11 @@ class Image:
     created: str = ""  # as EC2 writes it
 
 
-def find_image(ec2: Ec2, wanted: str) -> Image:
-    """The image `wanted`; empty: the newest available own one with the agent's tag. Raises NotFoundError, ConfigError."""
+def find_image(ec2: Ec2, wanted: str, instance_type: str = "") -> Image:
+    """The image `wanted`; empty: the newest available own one with the agent's tag. Raises NotFoundError, ConfigError.
+
+    Where own ones are of several architectures, the newest that `instance_type` can start; if none can, that is told with it.
+    """
     if wanted:
         found = ec2.images(ids=[wanted])
         if not found:
@@ -41,6 +44,10 @@ def find_image(ec2: Ec2, wanted: str) -> Image:
             f"none of the account's own images has the tag {AGENT_VERSION}",
             "build one: packer build, see docs/image.md; or name one that has the agent with --ami",
         )
+    if instance_type and len({one.get("Architecture") for one in own}) > 1:
+        processors = [one.get("ProcessorInfo", {}) for one in ec2.types(instance_type)]
+        able = {name for one in processors for name in one.get("SupportedArchitectures", ())}
+        own = [one for one in own if one.get("Architecture") in able] or own
     return image_of(max(own, key=lambda one: (one.get("CreationDate", ""), one["ImageId"])))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from runctl.cli import app
+from runctl.cli import application
 from runctl.examples import EXAMPLES
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -53,8 +53,8 @@ def test_a_guide(page: str, use: str) -> None:
 
 
 def test_every_command_has_an_example() -> None:
-    commands = {one.name for one in app.registered_commands}
-    for group in app.registered_groups:
+    commands = {one.name for one in application().registered_commands}
+    for group in application().registered_groups:
         assert group.typer_instance is not None
         commands |= {f"{group.typer_instance.info.name} {one.name}" for one in group.typer_instance.registered_commands}
     assert commands == set(EXAMPLES)
@@ -68,7 +68,7 @@ def test_the_guides_show_enough() -> None:
 
 def parse(use: str) -> None:
     """Raises click's UsageError. The bare name of a command speaks of it, and is no use of it."""
-    command, rest, context = get_command(app), shlex.split(use), None
+    command, rest, context = get_command(application()), shlex.split(use), None
     while hasattr(command, "resolve_command"):
         context = command.make_context("runctl", list(rest), parent=context)
         name, found, rest = command.resolve_command(context, [*context._protected_args, *context.args])

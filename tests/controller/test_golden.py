@@ -13,7 +13,7 @@ import typer
 
 from runctl import frame, prices
 from runctl.checkpoints import Committed
-from runctl.cli import app
+from runctl.cli import application
 from runctl.fleet import machine_of
 from runctl.frame import Screen
 from runctl.known import Known, known
@@ -173,7 +173,7 @@ def test_of_every_run_the_table_and_the_text_agree() -> None:
 
 
 def commands() -> dict[str, Any]:
-    found: Any = typer.main.get_command(app)
+    found: Any = typer.main.get_command(application())
     return dict(found.commands)
 
 
@@ -198,4 +198,4 @@ def test_help(command: str) -> None:
 def test_in_the_list_of_commands_no_sentence_is_cut() -> None:
     listed = helped()
     assert "..." not in listed.partition("Commands:")[2]
-    assert all(f"\n  {command.name} " in listed for command in app.registered_commands)
+    assert all(f"\n  {command.name} " in listed for command in application().registered_commands)

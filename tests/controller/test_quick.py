@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 
 import pytest
 
 from runctl.app import json_wanted
+from runctl.cli import application
 from tests.controller.stage import RUNCTL
 
 HEAVY = ("boto3", "botocore", "rich", "yaml", "blake3", "msgspec", "psutil")
@@ -42,3 +44,24 @@ def test_every_command_of_the_design_is_there() -> None:
 )
 def test_whose_json_it_is(arguments: list[str], *, wanted: bool) -> None:
     assert json_wanted(arguments) == wanted
+
+
+def test_a_list_of_commands_builds_no_options() -> None:
+    listed = {one.name: one.callback for one in application(frozenset()).registered_commands}
+    typed = {one.name: one.callback for one in application({"stop", "x"}).registered_commands}
+    every = {one.name: one.callback for one in application().registered_commands}
+    assert listed.keys() == typed.keys() == every.keys()
+    assert [name for name, command in typed.items() if command == every[name]] == ["stop"]
+    assert [name for name, command in listed.items() if command == every[name]] == []
+    assert all(command is not None and not inspect.signature(command).parameters for command in listed.values())
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["docker", "--help"], ["lst"], ["docker", "bild"], []])
+def test_what_is_listed_is_the_same_as_with_all_of_them(arguments: list[str]) -> None:
+    probe = "import sys\nfrom runctl import app, cli\nsys.argv = ['runctl', *{}]\n{}"
+    as_it_is, whole = (
+        subprocess.run([sys.executable, "-c", probe.format(arguments, end)], capture_output=True, text=True, check=False)
+        for end in ("cli.main()", "app.guarded(cli.application())")
+    )
+    assert (as_it_is.returncode, as_it_is.stdout, as_it_is.stderr) == (whole.returncode, whole.stdout, whole.stderr)
+    assert as_it_is.stdout + as_it_is.stderr

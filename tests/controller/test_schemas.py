@@ -7,15 +7,15 @@ import inspect
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
-from runctl.cli import app
+from runctl.cli import application
 from tests.controller import schemas
 from tests.controller.stage import Stage
 from tests.controller.test_list import commit
 
 
 def test_every_command_that_prints_json_has_a_schema() -> None:
-    commands = {one.name: one.callback for one in app.registered_commands}
-    for group in app.registered_groups:
+    commands = {one.name: one.callback for one in application().registered_commands}
+    for group in application().registered_groups:
         assert group.typer_instance is not None
         commands |= {
             f"{group.typer_instance.info.name}-{one.name}": one.callback for one in group.typer_instance.registered_commands
