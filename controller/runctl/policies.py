@@ -2,7 +2,8 @@
 
 Sources: "Actions, resources, and condition keys" of Amazon S3, EC2, EC2 Auto Scaling, IAM, ECR and KMS (Service Authorization
 Reference); "IAM JSON policy elements: Condition", "Grant permission to tag Amazon EC2 resources during creation" (EC2 User
-Guide); "Pushing a Docker image to an Amazon ECR private repository" (Amazon ECR User Guide).
+Guide); "Pushing a Docker image to an Amazon ECR private repository", "Pulling an image" (Amazon ECR
+User Guide).
 """
 
 from __future__ import annotations
@@ -59,6 +60,10 @@ class Scope:
     def groups(self) -> str:
         return f"arn:{self.partition}:autoscaling:*:*:autoScalingGroup:*:autoScalingGroupName/{OURS}-*"
 
+    @property
+    def repositories(self) -> str:
+        return f"arn:{self.partition}:ecr:*:*:repository/{OURS}/*"
+
     def role(self, path: str) -> str:
         return f"arn:{self.partition}:iam::*:role/{path}"
 
@@ -80,8 +85,8 @@ def partition_of(region: str) -> str:
     return {"cn": "aws-cn", "us-gov": "aws-us-gov"}.get(region.rpartition("-")[0].rpartition("-")[0], "aws")
 
 
-def agent(scope: Scope, *, retention: bool) -> Policy:
-    """Of the role in the instance profile. `retention`: it deletes what the run's retention lets go."""
+def agent(scope: Scope, *, retention: bool, images: bool = False) -> Policy:
+    """Of the role in the instance profile. `retention`: it deletes what the run's retention lets go; `images`: it pulls ours."""
     # Which instance asks, and which is tagged: equal only for its own, whatever its account and region.
     own = {"ArnLike": {"ec2:SourceInstanceARN": f"arn:{scope.partition}:ec2:*:*:instance/${{ec2:InstanceID}}"}}
     keys = {"ForAllValues:StringLike": {"aws:TagKeys": f"{OURS}:*"}, "Null": {"aws:TagKeys": "false"}}
@@ -93,6 +98,7 @@ def agent(scope: Scope, *, retention: bool) -> Policy:
         _allow("TagItself", ["ec2:CreateTags"], scope.ec2("instance"), {**own, **keys}),
         _allow("ReadItsTagsAndLaunchTime", ["ec2:DescribeInstances", "ec2:DescribeTags"], "*"),
         _allow("LeaveItsGroup", _LEAVE, scope.groups, scope.tagged("aws:ResourceTag")),
+        *([_LOGIN, _allow("PullImages", _PULL, scope.repositories)] if images else []),
     ]
     return _policy(scope, wanted)
 
@@ -126,8 +132,8 @@ def controller(scope: Scope, *, role: str) -> Policy:
         _allow("SeeThatTheAgentHasARole", ["iam:GetInstanceProfile"], scope.profile(role)),
         _allow("GiveTheAgentItsRole", ["iam:PassRole"], scope.role(role), {"StringEquals": {"iam:PassedToService": _EC2}}),
         _service_roles(scope),
-        _allow("LogInToTheRegistry", ["ecr:GetAuthorizationToken"], "*"),
-        _allow("PushImages", _PUSH, f"arn:{scope.partition}:ecr:*:*:repository/{OURS}/*"),
+        _LOGIN,
+        _allow("PushImages", _PUSH, scope.repositories),
     ]
     return _policy(scope, wanted)
 
@@ -166,6 +172,7 @@ _PUSH = [
     "ecr:UploadLayerPart",
 ]
 """Of `docker build --push`, whose repositories are named so (reference.py); one that --tag names has to be allowed by itself."""
+_PULL = ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
 _POWER = ["ec2:StartInstances", "ec2:StopInstances", "ec2:TerminateInstances"]
 
 
@@ -209,3 +216,6 @@ def _allow(sid: str, actions: Sequence[str], resources: str | Sequence[str], onl
 def _plain(text: str) -> str:
     """A prefix may have a `*` in it, which IAM would take for anything."""
     return text.replace("*", "${*}")
+
+
+_LOGIN = _allow("LogInToTheRegistry", ["ecr:GetAuthorizationToken"], "*")

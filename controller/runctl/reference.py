@@ -7,12 +7,12 @@ import re
 import subprocess
 from dataclasses import dataclass
 
+from runctl_agent.contract.registry import ecr
 from runctl_agent.errors import UsageError
 
 OURS = "runctl"
 """Where repositories lie that nobody named, so that a policy can tell them from others."""
 
-_ECR = re.compile(r"([0-9]{12})\.dkr[.-]ecr(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.com(?:\.cn)?|on\.aws)")
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_PART}(?:/{_PART})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
@@ -37,8 +37,7 @@ class Reference:
     @property
     def ecr(self) -> tuple[str, str] | None:
         """Account and region of a registry of ECR's."""
-        found = _ECR.fullmatch(self.registry)
-        return None if found is None else (found[1], found[2])
+        return ecr(self.registry)
 
 
 def parse(text: str) -> Reference:

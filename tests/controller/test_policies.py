@@ -27,6 +27,7 @@ from tests.controller.rights import (
     OBJECT,
     OTHER,
     OWN,
+    REPOSITORY,
     URL,
     Right,
     asked,
@@ -168,6 +169,16 @@ def test_without_retention_the_agent_deletes_nothing() -> None:
     assert actions(AGENTS) - actions(agent(SCOPE, retention=False)) == {"s3:DeleteObject"}
 
 
+def test_only_with_images_the_agent_pulls_ours() -> None:
+    pulls = agent(SCOPE, retention=True, images=True)
+    assert actions(pulls) - actions(AGENTS) == {"ecr:GetAuthorizationToken", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"}
+    assert allowed(pulls, "ecr:GetAuthorizationToken", "*")
+    for action in ("ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"):
+        assert allowed(pulls, action, REPOSITORY)
+        assert not allowed(pulls, action, REPOSITORY.replace("repository/runctl/", "repository/other/"))
+    assert not allowed(pulls, "ecr:PutImage", REPOSITORY)
+
+
 def test_a_key_of_ones_own() -> None:
     for policy in (agent(replace(SCOPE, key=KEY), retention=False), controller(replace(SCOPE, key=KEY), role="r")):
         assert allowed(policy, "kms:GenerateDataKey", KEY)
@@ -215,7 +226,7 @@ ACCEPTED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("policy", [AGENTS, agent(replace(SCOPE, key=KEY), retention=False), OPERATORS])
+@pytest.mark.parametrize("policy", [AGENTS, agent(replace(SCOPE, key=KEY), retention=False, images=True), OPERATORS])
 def test_the_linter_finds_nothing_else(policy: Policy) -> None:
     assert {one for one in linted(policy) if one not in ACCEPTED} == set()
 
@@ -246,6 +257,7 @@ def test_the_command_prints_it(tmp_path: Path) -> None:
 
     where = ("--destination", f"{URL}/")
     assert json.loads(told("agent", *where, "--retention").stdout) == AGENTS
+    assert json.loads(told("agent", *where, "--images").stdout) == agent(SCOPE, retention=False, images=True)
     assert json.loads(told("controller", *where, "--json").stdout) == OPERATORS
     assert "aws iam put-role-policy --role-name other" in told("agent", *where, "--role", "other").stderr
     refused = told("agent", code=3).stderr

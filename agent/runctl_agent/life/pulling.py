@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from runctl_agent.runtime import Runtime
 from runctl_agent.store.backoff import backoff
 from runctl_agent.training.docker import client
 from runctl_agent.training.docker_says import Complaint, explained, progress
+from runctl_agent.training.login import logged_in
 
 log = logging.getLogger(__name__)
 
@@ -53,14 +54,15 @@ class Pulling:
         if "no such" not in said.lower():
             return explained(what, said)
         self._say(f"pulling {self._image}")
-        code, said = self._called([docker, "pull", self._image])
+        with logged_in(self._image, os.environ) as env:
+            code, said = self._called([docker, "pull", self._image], env)
         return explained(what, said) if code != 0 else None
 
-    def _called(self, argv: list[str]) -> tuple[int, str]:
+    def _called(self, argv: list[str], env: Mapping[str, str] | None = None) -> tuple[int, str]:
         """Its exit code, and what it said on its standard error. Ends with the agent's interest in it."""
         out, err = os.memfd_create("out"), os.memfd_create("err")
         try:
-            process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+            process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=env)
             try:
                 while process.poll() is None:
                     self._progress(os.pread(out, LARGEST, 0))

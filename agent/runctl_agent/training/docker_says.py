@@ -52,7 +52,10 @@ def explained(what: str, said: str) -> Complaint:
     if _DAEMON.search(said):
         return Complaint(WrongStateError(what, why, "start it: systemctl enable --now docker"), PATIENCE)
     if _DENIED.search(said):
-        mend = "mend the name in training.image, or log in: docker login REGISTRY (ECR: docker-credential-ecr-login)"
+        mend = (
+            "mend the name in training.image, or log in: docker login REGISTRY; for ECR the machine image needs the package "
+            "amazon-ecr-credential-helper, and the role what `runctl iam agent --images` prints"
+        )
         return Complaint(RefusedError(what, why, mend), 0.0)
     if _MISSING.search(said):
         return Complaint(WrongStateError(what, why, "mend the name in training.image, or push the image: docker push"), 0.0)

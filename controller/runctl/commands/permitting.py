@@ -24,6 +24,7 @@ Role = Annotated[str, typer.Option("--role", metavar="NAME", help="The agent's, 
 def agent(
     destination: Destination = "",
     retention: Annotated[bool, typer.Option("--retention", help="It may delete what a run's retention lets go.")] = False,
+    images: Annotated[bool, typer.Option("--images", help="It may pull what `runctl docker build --push` has pushed.")] = False,
     role: Role = options.AGENT_ROLE,
     kms_key: Key = "",
     as_json: Json = False,
@@ -31,7 +32,7 @@ def agent(
     """The policy of the role in the instances' profile."""
     from runctl.policies import agent as policy
 
-    found = policy(_scope(destination, kms_key), retention=retention)
+    found = policy(_scope(destination, kms_key), retention=retention, images=images)
     _print(found, f"aws iam put-role-policy --role-name {role} --policy-name runctl --policy-document file://FILE", as_json)
 
 
