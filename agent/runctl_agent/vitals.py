@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from .contract.spec import Spec
@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 
 EVERY = 10.0
 """Seconds between looks."""
+
+SOON = 1.0
+"""Seconds at least until what the training says is read again because a checkpoint was finished: its step is told beside that."""
 
 TAIL = 8192
 """Bytes at the end of the log that are read for what it says."""
@@ -77,6 +80,7 @@ class Vitals:
         self._places = tuple(watched.path for watched in spec.checkpoints)
         self._finished = Finishes()
         self._written = UNSAID
+        self._said_at = runtime.monotonic()
         self._stall = Stall(spec.limits.stalled_after, spec.limits.idle_gpu_after)
         self._next = runtime.monotonic()
         self._cpu_before: tuple[float, float] | None = None
@@ -93,6 +97,8 @@ class Vitals:
         """`process` is the training's; nothing is measured of one that is not alive."""
         now = self._runtime.monotonic()
         if now < self._next and alive == (self._lived_until is not None):
+            if alive and finished != self._finished and now >= self._said_at + SOON:
+                self.measured = replace(self.measured, said=self._says(finished, now, self._log()[1]))
             return
         self._next = now + EVERY
         self._count(now, alive=alive)
@@ -101,11 +107,7 @@ class Vitals:
             self._cpu_before, self._written = None, UNSAID
             self.measured = Measured(ran=int(self._ran))
             return
-        if finished != self._finished and finished.name:
-            path = f"{finished.name}/{TRAINER_STATE}"
-            self._written = _read(self._measures.log(finished.root, path, TAIL)[1]).or_else(self._written)
-        self._finished = finished
-        self.measured = self._look(process, finished.count, now)
+        self.measured = self._look(process, finished, now)
 
     def over_the_limit(self) -> str:
         """Why the run may not go on; empty: it may. An idle GPU is a reason only where ending it gives the machine back."""
@@ -128,21 +130,31 @@ class Vitals:
             except JournalError as error:
                 log.debug("%s", error)  # the next minute tries again
 
-    def _look(self, process: ProcessId, checkpoints: int, now: float) -> Measured:
+    def _says(self, finished: Finishes, now: float, tail: bytes) -> Said:
+        if finished != self._finished and finished.name:
+            path = f"{finished.name}/{TRAINER_STATE}"
+            self._written = _read(self._measures.log(finished.root, path, TAIL)[1]).or_else(self._written)
+        self._finished, self._said_at = finished, now
+        return _read(tail).or_else(self._written)
+
+    def _log(self) -> tuple[int, bytes]:
+        return self._measures.log(self._spec.workdir, self._spec.training.log_file, TAIL)
+
+    def _look(self, process: ProcessId, finished: Finishes, now: float) -> Measured:
         seconds, rss = self._measures.processes(process, self._processes.session(process))
         cpu = None
         if self._cpu_before is not None and now > self._cpu_before[1]:
             cpu = max(0, round(100 * (seconds - self._cpu_before[0]) / (now - self._cpu_before[1])))
         self._cpu_before = (seconds, now)
         gpus = self._measures.gpus()
-        size, tail = self._measures.log(self._spec.workdir, self._spec.training.log_file, TAIL)
-        self._stall.look(Signs(checkpoints, size, cpu, gpus.utilisation if gpus is not None else None), now)
+        size, tail = self._log()
+        self._stall.look(Signs(finished.count, size, cpu, gpus.utilisation if gpus is not None else None), now)
         return Measured(
             cpu=cpu,
             rss=rss,
             disk_free=min((free for free in map(self._measures.disk_free, self._places) if free is not None), default=None),
             gpus=gpus,
-            said=_read(tail).or_else(self._written),
+            said=self._says(finished, now, tail),
             stalled=self._stall.stalled,
             idle=self._stall.idle,
             ran=int(self._ran),

@@ -13,7 +13,7 @@ from runctl_agent.gpu import Gpus
 from runctl_agent.records import Finishes, ProcessId
 from runctl_agent.store.journal import Journal
 from runctl_agent.training.said import Said
-from runctl_agent.vitals import EVERY, Vitals
+from runctl_agent.vitals import EVERY, SOON, Vitals
 from tests.fakes.clock import FakeRuntime
 from tests.fakes.meter import NoMeter
 from tests.fakes.processes import FakeProcesses
@@ -136,3 +136,23 @@ def test_without_limits_nothing_ends(journal: Journal) -> None:
     bench.live(10_000)
     assert bench.vitals.over_the_limit() == ""
     assert bench.vitals.measured.stalled, "it is only said"
+
+
+def test_what_it_says_is_as_new_as_its_checkpoints(journal: Journal) -> None:
+    """The step is told beside the newest checkpoint: it would look as if the training were behind that."""
+    bench = Bench(journal)
+    bench.meter.text = b"step 10/90\n"
+    bench.vitals.turn(bench.process, NONE, alive=True)
+    before = bench.vitals.measured
+    bench.meter.text = b"step 20/90\n"
+    bench.runtime.advance(SOON)
+    bench.vitals.turn(bench.process, NONE, alive=True)
+    assert bench.vitals.measured == before, "nothing was finished"
+    bench.vitals.turn(bench.process, Finishes(1, "/w", "m.pt"), alive=True)
+    assert bench.vitals.measured == replace(before, said=Said(20, steps=90)), "and nothing else was measured"
+    bench.meter.text = b"step 30/90\n"
+    bench.vitals.turn(bench.process, Finishes(2, "/w", "n.pt"), alive=True)
+    assert bench.vitals.measured.said.step == 20, "not at every one of many a second"
+    bench.runtime.advance(SOON)
+    bench.vitals.turn(bench.process, Finishes(2, "/w", "n.pt"), alive=True)
+    assert bench.vitals.measured.said.step == 30
