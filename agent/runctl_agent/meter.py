@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable
+from contextlib import ExitStack
 
 import psutil
 
+from .access import require_readable
 from .gpu import Gpus, Nvml
 from .records import ProcessId
 from .training.marker_file import parent_of
@@ -51,8 +53,11 @@ class Meter:
     def log(self, base: str, path: str, most: int) -> tuple[int, bytes]:
         """The size of the training's log, and its last bytes; below `base` no link is followed, and only a file is read."""
         try:
-            with parent_of(base, path) as parent:
+            with parent_of(base, path) as parent, ExitStack() as on_error:
                 fd = os.open(os.path.basename(path), FLAGS, dir_fd=parent)
+                on_error.callback(os.close, fd)
+                require_readable(parent, fd, path)
+                on_error.pop_all()
         except (OSError, ValueError):
             return 0, b""
         try:

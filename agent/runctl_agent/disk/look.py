@@ -13,6 +13,7 @@ from collections.abc import Collection
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
+from runctl_agent.access import Astray, require_readable
 from runctl_agent.errors import WrongStateError
 from runctl_agent.records import FileReading, Proof, Writer
 
@@ -60,6 +61,7 @@ class Looker:
             self._raise_unless_gone(error, shown)
             return None
         with opened(fd):
+            self._require_readable(where, fd, shown)
             fresh = self._examine(fd, path, self._known.get(candidate, {}).get(path))
         if fresh is None:
             return None
@@ -125,6 +127,12 @@ class Looker:
         looks = known.looks + 1 if known is not None and known.reading.id == id_ else 1
         return _Known(FileReading(path, id_, proof, writer, holes), step, looks if settled else 0)
 
+    def _require_readable(self, where: int, fd: int, shown: str) -> None:
+        try:
+            require_readable(where, fd, shown)
+        except Astray as error:
+            raise unreadable(f"{self._root}/{shown}", error) from error
+
     def _raise_unless_gone(self, error: OSError, shown: str) -> None:
         if error.errno not in GONE:
             raise unreadable(f"{self._root}/{shown}", error) from error
@@ -140,7 +148,9 @@ def unreadable(path: str, error: OSError) -> WrongStateError:
     """The error for a path that can't be read, with who can't read it and what mends it."""
     other = "root" if os.geteuid() else "the training's user"  # root may not where its capabilities are bounded, or on NFS
     mend = f"let the agent's user read it: chmod -R g+rX '{path}', with {_user()} in its group, or run the agent as {other}"
-    if error.errno not in (errno.EACCES, errno.EPERM):
+    if isinstance(error, Astray):
+        mend = f"look at it: ls -la '{path}'; a directory elsewhere is named in the run spec, by root"
+    elif error.errno not in (errno.EACCES, errno.EPERM):
         mend = f"look at it with: stat '{path}'; dmesg"
     return WrongStateError(f"user {_user()} cannot read {path}", error.strerror or str(error), mend)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
+from runctl_agent.access import require_readable
 from runctl_agent.errors import WrongStateError
 from runctl_agent.records import FileId
 
@@ -49,13 +50,15 @@ def open_below(base: int, relative: str) -> int:
 
 
 def open_file(base: int, relative: str) -> int:
-    """Open a regular file below `base` for reading. Raises OSError; FileNotFoundError for what is no regular file."""
+    """Open a regular file below `base` for reading. Raises OSError; FileNotFoundError for what is no regular file, Astray."""
     *above, name = parts(relative)
-    with opened(_descend(os.dup(base), above)) as parent:
+    with opened(_descend(os.dup(base), above)) as parent, ExitStack() as on_error:
         fd = os.open(name, FILE, dir_fd=parent)
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise FileNotFoundError(f"{relative!r} is not a regular file")
+        on_error.callback(os.close, fd)
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise FileNotFoundError(f"{relative!r} is not a regular file")
+        require_readable(parent, fd, relative)
+        on_error.pop_all()
     return fd
 
 

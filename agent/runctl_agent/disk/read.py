@@ -10,6 +10,7 @@ import stat
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 
+from runctl_agent.access import open_way
 from runctl_agent.contract.spec import Watched
 from runctl_agent.errors import NotFoundError, WrongStateError
 from runctl_agent.records import FileEntry, FileReading, Kind, Reading, signature
@@ -106,7 +107,7 @@ class Reader:
             at_path = os.stat(path)
             if self._fd >= 0 and os.path.samestat(os.fstat(self._fd), at_path):
                 return self._fd
-            fd = os.open(os.path.realpath(path), DIRECTORY)
+            fd = open_way(path)
         except FileNotFoundError as error:
             self.close()
             raise NotFoundError(

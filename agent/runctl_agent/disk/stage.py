@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
+from runctl_agent.access import open_way
 from runctl_agent.errors import DiskShort, RunctlError, SourceChanged, WrongStateError
 from runctl_agent.records import IN_PLACE, FileEntry, FileId, Finished, Held, Staged, StagedFile
 
@@ -222,7 +223,7 @@ def _short_by(disk: os.statvfs_result, keep_free: float, less: int = 0) -> int:
 
 
 def _open_source(finished: Finished) -> int:
-    root = open_directory(os.path.realpath(finished.root))
+    root = open_way(finished.root)
     if finished.kind in IN_PLACE:
         return root
     with opened(root):

@@ -7,11 +7,12 @@ import shutil
 from collections.abc import Iterable
 from contextlib import ExitStack
 
+from runctl_agent.access import open_way
 from runctl_agent.errors import WrongStateError
 from runctl_agent.records import Held
 
 from . import hold
-from .openat import DIRECTORY, open_directory, open_file, opened
+from .openat import DIRECTORY, open_file, opened
 from .places import Places
 
 NAME = "trial"
@@ -46,7 +47,7 @@ def _try_in(place: int, root: str) -> Held:
 
 def _source(root: str, target: int) -> int:
     """A readable file of the watched directory, else one of our own beside the target."""
-    with opened(open_directory(os.path.realpath(root))) as directory:
+    with opened(open_way(root)) as directory:
         for name in os.listdir(directory):
             try:
                 return open_file(directory, name)

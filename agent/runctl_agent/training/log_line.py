@@ -6,6 +6,8 @@ import os
 import re
 import stat
 
+from runctl_agent.access import require_readable
+
 from .marker_file import parent_of
 
 TAIL = 65536
@@ -46,6 +48,7 @@ class LogLine:
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
         fd = os.open(os.path.basename(self._path), flags, dir_fd=parent)
         try:
+            require_readable(parent, fd, self._path)
             return self._search(fd, pattern)
         finally:
             os.close(fd)

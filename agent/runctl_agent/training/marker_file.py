@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from runctl_agent.access import Astray, require_readable, way
 from runctl_agent.errors import NotFoundError, RunctlError, WrongStateError
 from runctl_agent.records import FileId, Writer
 from runctl_agent.runtime import Runtime
@@ -110,20 +111,21 @@ def set_aside(base: str, path: str) -> str | None:
 
 @contextmanager
 def parent_of(base: str, path: str) -> Iterator[int]:
-    """The directory that `path` lies in; below `base` no symbolic link is followed.
+    """The directory that `path` lies in; below `base` no symbolic link is followed, to it none that leads astray (access.py).
 
     Raises OSError, or ValueError for what can't be a path.
     """
     above = os.path.dirname(path)
-    fd = os.open(above if os.path.isabs(path) else base, _DIRECTORY)
-    try:
-        for name in () if os.path.isabs(path) else [part for part in above.split("/") if part]:
-            below = os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=fd)
+    with way(above if os.path.isabs(path) else base) as start:
+        fd = os.dup(start)
+        try:
+            for name in () if os.path.isabs(path) else [part for part in above.split("/") if part]:
+                below = os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=fd)
+                os.close(fd)
+                fd = below
+            yield fd
+        finally:
             os.close(fd)
-            fd = below
-        yield fd
-    finally:
-        os.close(fd)
 
 
 def _look(parent: int, name: str) -> Look:
@@ -137,7 +139,10 @@ def _look(parent: int, name: str) -> Look:
     except OSError as error:
         return Look(_file_id(there), there.st_uid, problem=f"can't be read: {_why(error)}")
     try:
+        require_readable(parent, fd, name)
         return _read(fd)
+    except Astray as error:
+        return Look(_file_id(there), there.st_uid, problem=f"can't be read: {_why(error)}")
     finally:
         os.close(fd)
 

@@ -12,6 +12,8 @@ import stat
 import zlib
 from dataclasses import dataclass
 
+from runctl_agent.access import require_readable
+
 from .marker_file import parent_of
 
 FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -145,6 +147,11 @@ def _open(parent: int, name: str) -> int:
     fd = os.open(name, FLAGS, dir_fd=parent)
     status = os.fstat(fd)
     why = ""
+    try:
+        require_readable(parent, fd, name)
+    except OSError:
+        os.close(fd)
+        raise
     if not stat.S_ISREG(status.st_mode):
         why = "it is not a regular file"
     elif status.st_nlink > 1 and status.st_uid != os.fstat(parent).st_uid:
