@@ -100,21 +100,21 @@ class Attendant:
         if isinstance(seen.pid, Malformed):
             problems.append(seen.pid.reason)
             return None
-        found = self._named(seen.pid, seen.pid_id)
+        found = self._named(seen.pid, seen.pid_id, seen.pid_written_by)
         if isinstance(found, ProcessId):
             return found
         if seen.pid_new and self.process is None:
             problems.append(f"{self._spec.training.pid_file}: {found}")
         return None
 
-    def _named(self, pid: int, file: FileId | None) -> ProcessId | str:
+    def _named(self, pid: int, file: FileId | None, written_by: int | None) -> ProcessId | str:
         """Who the pid file names, or why it is not believed: once its process is gone, whoever gets the pid is not it."""
         if file is not None and file in (self._named_by, self._dead):
             return f"no process with pid {pid} is alive"
         found = self._processes.identify(pid)
         if found is None or not self._processes.alive(found):
             self._dead = file
-        return adopt(self._processes, pid, self._spec.training.user)
+        return adopt(self._processes, pid, self._spec.training.user, written_by=written_by)
 
     def _started_by_us(self) -> ProcessId | None:
         """By the agent's own file, which names a process whatever became of it; a pid file may be anybody's."""

@@ -112,12 +112,10 @@ class Target(Agent):
 
     def leaks(self) -> list[str]:
         """Where the secret has got to."""
-        client = self.s3.client()
-        found = []
-        for page in client.get_paginator("list_objects_v2").paginate(Bucket=self.s3.bucket, Prefix=self.s3.prefix + "/"):
-            for one in page.get("Contents", []):
-                if SECRET in client.get_object(Bucket=self.s3.bucket, Key=one["Key"])["Body"].read():
-                    found.append(one["Key"])
+        with self.s3.store() as store:
+            found = [
+                key for key in store.list(f"{self.s3.prefix}/") if (got := store.get(key)) is not None and SECRET in got.body
+            ]
         told = (self.log, self.state_dir / "status.json")
         return found + [str(path) for path in told if path.exists() and SECRET in path.read_bytes()]
 

@@ -75,9 +75,7 @@ os.symlink(os.path.dirname(sys.argv[1]), "checkpoints/checkpoint-6")
 
 
 @pytest.mark.parametrize("key", ["exit_code_file", "complete_file", "pid_file", "log_file"])
-def test_a_marker_or_the_log_is_another_name_of_roots_file(
-    target: Target, attacker: Attacker, key: str
-) -> None:
+def test_a_marker_or_the_log_is_another_name_of_roots_file(target: Target, attacker: Attacker, key: str) -> None:
     name = {"exit_code_file": "training_exit_code.txt", "complete_file": "training_complete.txt", "pid_file": "training.pid"}
     for made in (os.link, os.symlink):
         path = attacker.home / name.get(key, "training.log")

@@ -31,6 +31,14 @@ def test_a_pid_that_another_user_has_now_is_not_believed() -> None:
     assert adopt(processes, 4711, "1000", euid=0) == "process 4711 belongs to uid 0, not to the training's user"
 
 
+def test_who_writes_one_can_only_name_their_own() -> None:
+    processes = FakeProcesses()
+    process = processes.start(4711, uid=0)
+    refused = "process 4711 belongs to uid 0, and the file that names it to uid 1000"
+    assert adopt(processes, 4711, "", euid=0, written_by=1000) == refused
+    assert adopt(processes, 4711, "", euid=0, written_by=0) == process
+
+
 def test_exec_sets_it_aside_and_starts(wrapped: Wrapped) -> None:
     wrapped.pid_file.write_text("4711\n")
     assert wrapped.run("true").returncode == 0

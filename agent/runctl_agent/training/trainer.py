@@ -223,8 +223,13 @@ class LinuxProcesses:
         return stat, int(status[2])
 
 
-def adopt(processes: Processes, pid: int, user: str, *, euid: int | None = None) -> ProcessId | str:
-    """The process that a pid file names, or why it is not believed. `user` empty: any user's, where the agent is root."""
+def adopt(
+    processes: Processes, pid: int, user: str, *, euid: int | None = None, written_by: int | None = None
+) -> ProcessId | str:
+    """The process that a pid file names, or why it is not believed.
+
+    `user` empty, where the agent is root: the process of whoever wrote the file (a file of root's vouches for any).
+    """
     if pid == os.getpid():
         return f"pid {pid} is the agent itself"
     if pid == 1:
@@ -243,6 +248,8 @@ def adopt(processes: Processes, pid: int, user: str, *, euid: int | None = None)
         return f"the agent is not root and can't follow a process of user {user!r}"
     if owner != (euid if euid != 0 else wanted if wanted is not None else owner):
         return f"process {pid} belongs to uid {owner}, not to the training's user"
+    if euid == 0 and not user and written_by not in (None, 0, owner):
+        return f"process {pid} belongs to uid {owner}, and the file that names it to uid {written_by}"
     return process
 
 
