@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,9 @@ from typing import Any
 from tests.e2e.agent import Agent
 from tests.e2e.seaweed import S3
 
-UID = GID = 4711
+USER = "daemon"
+"""There on every machine, and may do nothing."""
+UID, GID = pwd.getpwnam(USER)[2:4]
 SECRET = b"-----BEGIN OPENSSH PRIVATE KEY-----b3BlbnNzaC1rZXktdjEA"
 """What only root may read, and must never be in S3, in the state or in a log."""
 

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from tests.attack.attacker import Attacker, Target
+from tests.attack.attacker import GID, UID, Attacker, Target
 
 GOOD = "open('checkpoints/good.bin', 'wb').write(b'good' * 100)"
 
@@ -34,7 +34,7 @@ def test_a_folder_on_the_way_is_a_link_to_one_of_roots(target: Target, attacker:
     attacker.home.chmod(0o755)
     os.rename(attacker.home, f"{attacker.home}.real")
     os.symlink(target.secret, attacker.home)
-    os.lchown(attacker.home, 4711, 4711)
+    os.lchown(attacker.home, UID, GID)
     with target.running() as agent:
         target.wait_for(lambda status: "leads where that user may not go" in problems(status), agent)
     assert target.leaks() == []

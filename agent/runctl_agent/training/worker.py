@@ -8,12 +8,14 @@ input is the end of whoever wanted the job: a setup ends with it, a training doe
 from __future__ import annotations
 
 import fcntl
+import gzip  # noqa: F401 - tarfile imports it late, with the user's rights: they may not reach the agent's Python
 import os
 import select
 import signal
 import subprocess
 import sys
 import tarfile
+import zlib
 from collections.abc import Sequence
 
 from runctl_agent import logs
@@ -70,7 +72,7 @@ def unpack(job: Unpack, archive: int) -> Done:
         try:
             with os.fdopen(archive, "rb") as file, tarfile.open(fileobj=file, mode="r:gz") as tar:
                 tar.extractall(job.workdir, filter="data")
-        except (tarfile.TarError, EOFError, ValueError) as error:
+        except (tarfile.TarError, EOFError, ValueError, OSError, zlib.error) as error:
             return Done(f"the code archive can't be unpacked: {error}")
     for directory in job.also:
         os.makedirs(directory, exist_ok=True)
