@@ -16,6 +16,8 @@ A = TypeVar("A")
 Reader = Callable[[object], T]
 
 LARGEST = 2**63 - 1
+LARGEST_BODY = 64 * 2**20
+"""Bytes: a manifest of 200,000 files or parts. What is larger was not written by us, and is not read into memory."""
 LAST_SECOND = 253_402_300_799
 """9999-12-31T23:59:59Z, the last that RFC 3339 can write."""
 
@@ -50,6 +52,8 @@ def total(decode: Callable[[A], T], given: A) -> T | Malformed:
 
 def parse(body: bytes) -> object:
     """The JSON value in `body` (RFC 8259, UTF-8), with duplicate names, NaN and infinities refused."""
+    if len(body) > LARGEST_BODY:
+        raise Wrong(f"it has more than {LARGEST_BODY} bytes, which no document of this project has")
     try:
         return json.loads(body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_constant)
     except Wrong:
@@ -61,7 +65,10 @@ def parse(body: bytes) -> object:
 def encode(plain: Mapping[str, object], check: Callable[[Fields], object]) -> bytes:
     """Canonical compact JSON, in ASCII so that lone surrogates survive. Raises ValueError for what `check` would not read."""
     check(Fields(plain))
-    return json.dumps(plain, ensure_ascii=True, allow_nan=False, sort_keys=True, separators=(",", ":")).encode("ascii")
+    body = json.dumps(plain, ensure_ascii=True, allow_nan=False, sort_keys=True, separators=(",", ":")).encode("ascii")
+    if len(body) > LARGEST_BODY:
+        raise ValueError(f"its document would have {len(body)} bytes, and {LARGEST_BODY} are read")
+    return body
 
 
 def show(value: object) -> str:

@@ -74,7 +74,10 @@ class ObjectStore(Protocol):
         """
 
     def get(self, key: str) -> Got | None:
-        """A small object whole; None if it does not exist. Raises StoreUnavailable for other bytes than the store has."""
+        """A document whole, of a larger object one byte more than LARGEST_BODY; None if it does not exist.
+
+        Raises StoreUnavailable for other bytes than the store has.
+        """
 
     def get_range(self, key: str, offset: int, length: int) -> bytes:
         """Exactly `length` bytes from `offset`. Raises NotFoundError (no such object), StoreUnavailable (short answer)."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from botocore.exceptions import ClientError
 
+from runctl_agent.contract.document import LARGEST_BODY
 from runctl_agent.errors import NoSuchUpload, NotFoundError, StoreUnavailable
 
 from .bandwidth import Limiter
@@ -128,7 +129,7 @@ class S3Store:
                 # botocore compares the body with the checksum that S3 kept of it, where that is the whole object's.
                 answer = self._client.get_object(Bucket=self.bucket, Key=key, ChecksumMode="ENABLED")
                 with closing(answer["Body"]) as body:
-                    return Got(body.read(), answer["ETag"])
+                    return Got(_at_most(body, answer["ContentLength"]), answer["ETag"])
         except NotFoundError:
             return None
 
@@ -241,6 +242,12 @@ class S3Store:
 
     def _described(self, operation: str, key: str, *, conditional: bool = False) -> Call:
         return Call(operation, self.bucket, key, self.region, self._client.meta.endpoint_url, conditional)
+
+
+def _at_most(body: Any, length: int) -> bytes:
+    """A document, whole; of what is too large to be one, as much as tells that, whatever somebody put there."""
+    read: bytes = body.read() if length <= LARGEST_BODY else body.read(LARGEST_BODY + 1)
+    return read
 
 
 def _options(crc: int, if_absent: bool, if_match: str | None) -> _PutOptions:
