@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check attack e2e-trainers interruptions containers systemd metrics e2e-machine report-shot e2e-vm packer lock audit large bench bench-smoke clean
+.PHONY: demo test check attack faults e2e-trainers interruptions containers systemd metrics e2e-machine report-shot e2e-vm packer lock audit large bench bench-smoke clean
 
 demo: $(VENV)/.installed  ## a training is launched, its machine lost, and nothing else
 	@$(BIN)/runctl-demo
@@ -11,7 +11,7 @@ demo: $(VENV)/.installed  ## a training is launched, its machine lost, and nothi
 test: $(VENV)/.installed  ## everything but the real trainers and the large files, in parallel
 	$(BIN)/pytest --ignore=tests/e2e/trainers --ignore=tests/bench --ignore=tests/large \
 		--ignore=tests/interruptions --ignore=tests/containers --ignore=tests/metrics --ignore=tests/packer/machine --ignore=tests/systemd \
-		--ignore=tests/vm --ignore=tests/machine --ignore=tests/browser --ignore=tests/attack
+		--ignore=tests/vm --ignore=tests/machine --ignore=tests/browser --ignore=tests/attack --ignore=tests/proof
 
 check: $(VENV)/.installed  ## ruff, format, mypy strict on code and tests, the layers
 	$(BIN)/ruff check .
@@ -30,6 +30,9 @@ containers: $(VENV)/.installed  ## training.image and docker build by the real d
 
 systemd: $(VENV)/.installed  ## the agent's unit and the training's under a real systemd; needs root, and brings nspawn and debootstrap by apt-get
 	$(BIN)/pytest -n 0 --timeout=1200 tests/systemd
+
+faults: $(VENV)/.installed  ## 200 kills, a minute frozen, trainers killed while writing: real processes, a server of its own; five minutes
+	$(BIN)/pytest -n 2 --timeout=1200 -rP --show-capture=stdout tests/proof
 
 attack: $(VENV)/.installed  ## a training's user against root's agent; needs root
 	$(BIN)/pytest -n 2 tests/attack
