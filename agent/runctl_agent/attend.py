@@ -68,8 +68,8 @@ class Attendant:
             problems.append(self._log.problem)
         self.pid_written_by = seen.pid_written_by
         self._tell(problems)
-        self._keep()
         self.verdict = judge(self._evidence(seen), now, grace=self._spec.training.grace)
+        self._keep()  # last: a journal that can't be written takes no verdict away
         return self.verdict
 
     @property

@@ -103,8 +103,9 @@ class Lineage:
         self._journal.put("instance", self._instance)
         self._journal.put("boot_id", self._boot_id)
         process = self._trainer()
+        self._journal.take_epoch(held, self._backlog())
+        # After it, or a journal that fails in between leaves the trainer known and its epoch not: fenced off by its own seal.
         # Nobody yet: whoever is started from now on is who this epoch was taken for.
         self._journal.put("epoch_trainer", trainer_text(process) if process is not None else "")
-        self._journal.take_epoch(held, self._backlog())
         log.info("epoch %d taken; the backlog ranks in epoch %d", held.epoch, behind)
         return held
