@@ -14,7 +14,8 @@ BOOT = "11111111-2222-3333-4444-555555555555"
 class FakeProcesses:
     """`start`, `end` and `reap` are the test's; `signalled` records what was sent."""
 
-    def __init__(self) -> None:
+    def __init__(self, boot: str = BOOT) -> None:
+        self._boot = boot
         self.signalled: list[tuple[ProcessId, signal.Signals]] = []
         self.held: set[ProcessId] = set()
         self.on_signal: Callable[[ProcessId, signal.Signals], None] = lambda process, number: None
@@ -24,7 +25,7 @@ class FakeProcesses:
 
     def start(self, pid: int, uid: int = 0) -> ProcessId:
         self._ticks += 1
-        process = ProcessId(pid, self._ticks, BOOT)
+        process = ProcessId(pid, self._ticks, self._boot)
         self._owners[process] = uid
         return process
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import chain
 
 from runctl_agent.errors import TagError, TagsFull, TagsRefused, TagsThrottled, TagsUnavailable
 
@@ -49,13 +50,17 @@ class TagStore:
         self, clock: Callable[[], float], script: Iterable[Call | Fate] = (), tags: Mapping[str, str] | None = None
     ) -> None:
         self._clock = clock
-        self._script = iter(script)
+        self._script: Iterator[Call | Fate] = iter(script)
         self._writes: list[_Write] = [_Write(float("-inf"), -1, key, value) for key, value in (tags or {}).items()]
         self.lags: Sequence[float] = (0.0,)
         self.reading: TagError | None = None  # raised by every read
         self.most_tags = MOST_TAGS
         self.calls: list[tuple[float, dict[str, str]]] = []  # every CreateTags call, whatever became of it
         self.reads = 0
+
+    def meets(self, call: Call) -> None:
+        """The next CreateTags call goes so, and the script goes on after it."""
+        self._script = chain((call,), self._script)
 
     def create(self, tags: Mapping[str, str]) -> None:
         self._check(tags)

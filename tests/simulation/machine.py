@@ -3,35 +3,54 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
 from runctl_agent.contract.keys import Keys
-from runctl_agent.contract.phases import Phase
+from runctl_agent.contract.phases import TERMINAL, Phase
 from runctl_agent.contract.spec import Retention, Spec, Watched
 from runctl_agent.contract.status import State, decode_state
 from runctl_agent.contract.tags import read as read_tags
-from runctl_agent.disk.stage import Stager
-from runctl_agent.disk.watch import Watcher
+from runctl_agent.disk.mounts import Mount
+from runctl_agent.errors import JournalError
 from runctl_agent.pipeline import Pipeline
-from runctl_agent.publish import TagPort
-from runctl_agent.records import Change, Instance
+from runctl_agent.records import Instance, ProcessId
 from runctl_agent.store.journal import Journal
-from runctl_agent.store.objects import ObjectStore
-from runctl_agent.surroundings import Reached
-from runctl_agent.training.job import Jobs
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.metadata import FakeMetadata
-from tests.fakes.meter import NoMeter
 from tests.fakes.processes import BOOT, FakeProcesses
 from tests.fakes.tag_store import TagStore
-from tests.simulation.ports import Flaky, KillableLocks, SimOwn, SimTags, SimWatcher, Stepping
-from tests.simulation.seeded import Scheduler, Seeded
-from tests.simulation.trainers import Disk, FileTrainer, History, HuggingFaceTrainer
+from tests.simulation.around import Around
+from tests.simulation.local import KillableLocks, SimJournal, SimStager
+from tests.simulation.ports import SimWatcher
+from tests.simulation.schedule import Training, What
+from tests.simulation.seeded import EPOCH, Clock, Scheduler, Seeded
+from tests.simulation.trainers import Disk, History, ScriptedTrainer
+from tests.simulation.weather import Weather
 
 BOOT_TIME = 1_799_999_000
+CODES = {"finished": 0, "failed": 1}
+
+AT_REST = TERMINAL | {Phase.WAITING}
+"""Waiting: no agent that can remember it ever saw the training at work."""
+
+SEEN = 30
+"""Seconds for which a training goes on until an agent looks at it."""
+
+
+class Told(Pipeline):
+    """The agent, and whoever looks at what it says of itself. `listen`: before it puts a state together, which tells who hears it."""
+
+    listen: Callable[[], Callable[[State], None]] = staticmethod(lambda: lambda state: None)
+
+    def tell(self) -> State:
+        hear = self.listen()
+        state = super().tell()
+        hear(state)
+        return state
 
 
 @dataclass
@@ -43,17 +62,18 @@ class Life:
     runtime: Seeded
     journal: Journal
     locks: KillableLocks
-    pipeline: Pipeline
+    stager: SimStager
+    pipeline: Told
     watcher: SimWatcher
     ready: bool = False
+    living: bool = True
 
 
-@dataclass(frozen=True)
-class Faults:
-    """What may go wrong: the chance that a call to S3 gets no answer, and that a hint never comes."""
+@dataclass
+class Ended:
+    """How trainings ended, in this order: their exit codes, None where there is none."""
 
-    chance: float
-    hint_loss: float
+    codes: list[int | None] = field(default_factory=list)
 
 
 class Machine:
@@ -66,20 +86,19 @@ class Machine:
         scheduler: Scheduler,
         store: MemoryStore,
         history: History,
-        faults: Faults,
+        weather: Weather | None = None,
         retention: Retention | None = None,
     ) -> None:
         self.number = number
         self.scheduler = scheduler
         self.store = store
-        self.faults = faults
-        self.faulty = True
+        self.weather = weather or Weather(scheduler)
         self.folder = folder
         self.root = folder / "work" / "checkpoints"
         self.state_dir = folder / "state"
         for made in (self.root, self.state_dir):
             made.mkdir(parents=True)
-        self.instance = Instance(f"i-{number:017x}", "eu-west-1", "g5.xlarge", "eu-west-1a", BOOT, BOOT_TIME)
+        self.boot, self.boot_time = BOOT, BOOT_TIME
         self.spec = Spec(
             run="sim",
             destination="s3://bucket/runs",
@@ -88,67 +107,117 @@ class Machine:
             retention=retention or Retention(),
         )
         self.keys = Keys("runs", "sim")
+        self.clock = Clock()
         self.tags = TagStore(lambda: scheduler.mono)
         self.processes = FakeProcesses()
-        self.disk = Disk(self.root, scheduler.runtime(f"trainer-{number}"), self._hint, history, number)
+        trains = scheduler.runtime(f"trainer-{number}", self.clock)
+        self.disk = Disk(self.root, trains, lambda change: self._hint(change), history, number)
+        self.trainer = ScriptedTrainer(self.disk)
         self.lives: list[Life] = []
-        self._open: Journal | None = None
-        scheduler.at_end(self._close)
         self.alive: list[tuple[float, float]] = []
+        self.uploads: set[str] = set()
+        self.wrote = 0
+        self.listen = Told.listen
+        self.ended = Ended()
+        self.process: ProcessId | None = None
         self.trained = False
         self.lost = False
         self.metadata: FakeMetadata | None = None
         self.shutting_down = False
         self.powered_off = False
+        self._left: list[Training] = []
+        self._looked: tuple[object, bool] = (None, False)
+        scheduler.at_end(self._close)
 
     @property
     def life(self) -> Life:
         return self.lives[-1]
 
+    @property
+    def instance(self) -> Instance:
+        return Instance(f"i-{self.number:017x}", "eu-west-1", "g5.xlarge", "eu-west-1a", self.boot, self.boot_time)
+
+    @property
+    def living(self) -> bool:
+        """Whether an agent lives there."""
+        return bool(self.lives) and self.life.living
+
     # --- training ---
 
-    def train(self, trainer: str) -> None:
-        """Start a trainer: it writes its pid file, six checkpoints, and its exit code."""
+    def train(self, trainings: tuple[Training, ...]) -> None:
+        """One after the other; each writes its pid file, checkpoints, and perhaps its exit code."""
+        self._left = list(trainings)
+        self.trained = not trainings
+        if trainings:
+            self.processes.on_signal = self._signalled
+            self.scheduler.spawn(f"trainer-{self.number}", "training", self._work)
 
-        def work() -> None:
-            process = self.processes.start(4000, uid=os.geteuid())
-            (self.folder / "work" / "training.pid").write_text("4000\n")
-            make = FileTrainer if trainer == "files" else HuggingFaceTrainer
-            make(self.disk, every=3.0, count=6, size=200).run()
-            (self.folder / "work" / "training_exit_code.txt").write_text("0\n")
-            self.processes.end(process)
-            self.trained = True
+    def _work(self) -> None:
+        while self._left:
+            training = self._left[0]
+            self.disk.runtime.sleep(training.pause)
+            self.process = self.processes.start(4000 + len(self.ended.codes), uid=os.geteuid())
+            self.disk.mark("training.pid", f"{self.process.pid}\n")
+            self.trainer.run(training)
+            self._wait_to_be_seen()
+            self._end(CODES.get(training.end))
 
-        self.scheduler.spawn(f"trainer-{self.number}", "training", work)
+    def _wait_to_be_seen(self) -> None:
+        """Trainings last; what an agent never saw at work it says nothing of, if it finds its files."""
+        for _ in range(SEEN):
+            if self.living and self.life.pipeline.attendant.process == self.process:
+                return
+            self.disk.runtime.sleep(1.0)
 
-    def _hint(self, change: Change) -> None:
-        if self.lives:
-            self.life.watcher.hint(change)
+    def _end(self, code: int | None) -> None:
+        if code is not None:
+            self.disk.mark("training_exit_code.txt", f"{code}\n")
+        if self.process is not None:
+            self.processes.end(self.process)
+        self.process = None
+        self.ended.codes.append(code)
+        self._left.pop(0)
+        self.trained = not self._left
+
+    def _signalled(self, process: ProcessId, number: signal.Signals) -> None:
+        """Every signal ends the trainer, wherever it is."""
+        if process == self.process:
+            self.scheduler.kill(f"trainer-{self.number}")
+            self.disk.lost()
+            del self._left[1:]
+            self._end(128 + number)
+
+    def _hint(self, change: object) -> None:
+        if self.living:
+            self.life.watcher.hint(change)  # type: ignore[arg-type]
 
     # --- the agent ---
 
     def begin(self) -> None:
         group = f"agent-{self.number}-{len(self.lives)}"
-        runtime = self.scheduler.runtime(group)
+        runtime = self.scheduler.runtime(group, self.clock)
         path = str(self.state_dir / "journal.db")
         journal = Journal(path, owner=group, alive=lambda owner: owner == group, lock=runtime.lock())
-        self._open = journal
-        locks = KillableLocks(str(self.folder / "locks"), BOOT)
-        stager = Stager(str(self.state_dir), keep_free=0.0, roots=[str(self.root)])
-        around = Around(self, runtime)
-        pipeline = Pipeline(
-            runtime,
-            self.spec,
-            self.keys,
+        locks = KillableLocks(str(self.folder / "locks"), self.boot)
+        mount = Mount(1, str(self.folder), "tmpfs")
+        stager = SimStager(
             str(self.state_dir),
-            str(self.state_dir),
-            cast(Journal, Stepping(journal, runtime)),
-            cast(Stager, Stepping(stager, runtime)),
-            locks,
-            around,
+            keep_free=0.0,
+            roots=[str(self.root)],
+            mount=lambda path: mount,
+            full=lambda: self.weather.strikes(self.number, What.DISK_FULL) is not None,
         )
+        around = Around(self, runtime)
+        stepping = cast(Journal, SimJournal(journal, runtime, self.weather, self.number, self.uploads))
+        home = str(self.state_dir)
+        try:
+            pipeline = Told(runtime, self.spec, self.keys, home, home, stepping, stager, locks, around)
+        except JournalError:
+            journal.close()
+            raise
+        pipeline.listen = self.listen
         assert around.made is not None
-        self.lives.append(Life(group, runtime.now(), runtime, journal, locks, pipeline, around.made))
+        self.lives.append(Life(group, self.scheduler.mono, runtime, journal, locks, stager, pipeline, around.made))
         pipeline.start()
 
     def kill(self) -> None:
@@ -156,27 +225,42 @@ class Machine:
         self.note_alive()
         self.scheduler.kill(self.life.group)
         self.life.locks.die()
+        self.life.stager.die()
         self._close()
 
     def _close(self) -> None:
-        if self._open is not None:
-            self._open.close()
-            self._open = None
+        if self.living:
+            self.life.living = False
+            self.life.journal.close()
 
     def lose(self) -> None:
         """Without notice, disk and all."""
-        self.kill()
+        if self.living:
+            self.kill()
         self.scheduler.kill(f"trainer-{self.number}")
         self.disk.lost()
         self.lost = True
 
+    def reset(self) -> None:
+        """What trains is gone without a code, and the next training begins in another boot."""
+        if self.living:
+            self.kill()
+        self.scheduler.kill(f"trainer-{self.number}")
+        self.disk.lost()
+        if self.process is not None:
+            self._end(None)
+        self.boot = f"{len(self.lives):08x}{BOOT[8:]}"
+        self.boot_time = int(EPOCH + self.scheduler.mono + self.clock.skew)
+        self.processes = FakeProcesses(self.boot)
+        self.train(tuple(self._left))
+
     def note_alive(self) -> None:
-        if self.life.ready:
-            self.alive.append((self.life.began, self.life.runtime.now()))
+        if self.living and self.life.ready:
+            self.alive.append((self.life.began, self.scheduler.mono))
 
     def died(self) -> BaseException | None:
         """What ended a task of the present life, if anything did."""
-        return next((task.error for task in self.scheduler.tasks(self.life.group) if task.error is not None), None)
+        return next((task.error for task in self.scheduler.failed if task.group == self.life.group), None)
 
     # --- what it says of itself ---
 
@@ -195,57 +279,12 @@ class Machine:
 
     def over(self) -> bool:
         """Everything it had is durable, and it said so everywhere."""
-        states = (self.state(), self.posted())
-        return self.lost or all(s is not None and s.phase is Phase.FINISHED and not s.pending_checkpoints for s in states)
-
-
-class Around:
-    """The surroundings of one life."""
-
-    def __init__(self, machine: Machine, runtime: Seeded) -> None:
-        self._machine = machine
-        self._runtime = runtime
-        self.boot_id = BOOT
-        self.boot_time = BOOT_TIME
-        self.lock_dir = str(machine.folder / "locks")
-        self.made: SimWatcher | None = None
-
-    def watcher(self, sink: Callable[[Change], None]) -> Watcher:
-        self.made = SimWatcher(self._runtime, sink, self._machine.faults.hint_loss)
-        return self.made
-
-    def processes(self) -> FakeProcesses:
-        return self._machine.processes
-
-    def jobs(self) -> Jobs:
-        raise AssertionError("this training is started by somebody else")
-
-    def meter(self) -> NoMeter:
-        return NoMeter()
-
-    def other_store(self, bucket: str) -> ObjectStore:
-        raise AssertionError("there is no code to fetch")
-
-    def reach(self) -> Reached:
-        machine = self._machine
-        self._runtime.sleep(self._runtime.random())
-        store = Flaky(machine.store, self._runtime, lambda: machine.faults.chance if machine.faulty else 0.0)
-        tags = cast(TagPort, SimTags(machine.tags, self._runtime))
-        own = None if machine.metadata is None else SimOwn(machine.metadata, self._runtime)
-        life_cycle = None if own is None else "spot"
-        return Reached(machine.instance, machine.instance.id, cast(ObjectStore, store), tags, own, life_cycle)
-
-    def shutting_down(self) -> bool:
-        return self._machine.shutting_down
-
-    def power_off(self) -> None:
-        self._machine.powered_off = True
-
-    def write_status(self, body: bytes) -> None:
-        (self._machine.state_dir / "status.json").write_bytes(body)
-
-    def write_metrics(self, path: str, body: bytes) -> None:
-        raise AssertionError("no metrics are asked for")
-
-    def ready(self) -> None:
-        self._machine.life.ready = True
+        if self.lost:
+            return True
+        if not (self.trained and self.living):
+            return False
+        now = (self.wrote, self.tags.now)
+        if self._looked[0] != now:
+            states = (self.state(), self.posted())
+            self._looked = now, all(s is not None and s.phase in AT_REST and not s.pending_checkpoints for s in states)
+        return self._looked[1]

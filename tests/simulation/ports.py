@@ -1,21 +1,23 @@
-"""The agent's ports in the simulated world: each gives way before and after it acts, so that a kill may fall anywhere."""
+"""The agent's ports in the simulated world: each gives way before or after it acts, so that a kill may fall anywhere."""
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
-from runctl_agent.disk.lock import CheckpointLock, Locks
-from runctl_agent.errors import SlowDown, StoreUnavailable
+from runctl_agent.errors import ImdsUnavailable, TagsUnavailable
 from runctl_agent.records import Change, Hinted
 from tests.fakes.metadata import FakeMetadata
+from tests.fakes.tag_store import Call, Fate, TagStore
+from tests.simulation.schedule import What
 from tests.simulation.seeded import Seeded
-
-R = TypeVar("R")
+from tests.simulation.weather import Weather
 
 
 class Stepping:
-    """Any object, with a switch before and after every call of a public method."""
+    """Any object, with a switch before or after a call of a public method, as the dice say."""
 
     def __init__(self, inner: object, runtime: Seeded) -> None:
         self._inner = inner
@@ -27,67 +29,25 @@ class Stepping:
             return found
 
         def call(*arguments: Any, **options: Any) -> Any:
-            self._runtime.step()
-            answer = found(*arguments, **options)
-            self._runtime.step()
-            return answer
-
-        return call
-
-
-class Flaky(Stepping):
-    """A store that sometimes does not answer: before or after it has done what it was asked."""
-
-    def __init__(self, inner: object, runtime: Seeded, chance: Callable[[], float]) -> None:
-        super().__init__(inner, runtime)
-        self._chance = chance
-
-    def __getattr__(self, name: str) -> Any:
-        call = super().__getattr__(name)
-        if not callable(call):
-            return call
-
-        def flaky(*arguments: Any, **options: Any) -> Any:
             roll = self._runtime.random()
-            if roll < self._chance():
-                raise SlowDown(f"{name} was refused", "503 SlowDown") if roll < self._chance() / 3 else self._silence(name)
-            answer = call(*arguments, **options)
-            self._runtime.sleep(0.01 * self._runtime.random())
-            if self._runtime.random() < self._chance():
-                raise self._silence(name)
+            if roll < 0.6:
+                self._runtime.step()
+            answer = found(*arguments, **options)
+            if roll > 0.4:
+                self._runtime.step()
             return answer
 
-        return flaky
-
-    def _silence(self, name: str) -> StoreUnavailable:
-        return StoreUnavailable(f"{name} got no answer", "the connection was reset")
-
-
-class KillableLocks(Locks):
-    """Locks that the kernel frees when their holder is killed, as it does with flock."""
-
-    def __init__(self, directory: str, boot_id: str) -> None:
-        super().__init__(directory, pid=1, boot_id=boot_id)
-        self._held: list[CheckpointLock] = []
-
-    def acquire(self, root: str, name: str, purpose: str, since: float) -> CheckpointLock | None:
-        lock = super().acquire(root, name, purpose, since)
-        if lock is not None:
-            self._held.append(lock)
-        return lock
-
-    def die(self) -> None:
-        for lock in self._held:
-            lock.release()
+        setattr(self, name, call)
+        return call
 
 
 class SimWatcher:
     """inotify as it is: some hints never come; every 30 s the whole root is read."""
 
-    def __init__(self, runtime: Seeded, sink: Callable[[Change], None], loss: float) -> None:
+    def __init__(self, runtime: Seeded, sink: Callable[[Change], None], lost: Callable[[], bool]) -> None:
         self._runtime = runtime
         self._sink = sink
-        self._loss = loss
+        self._lost = lost
         self._roots: list[str] = []
         self._stopping = runtime.event()
 
@@ -104,7 +64,7 @@ class SimWatcher:
         return []
 
     def hint(self, change: Change) -> None:
-        if self._runtime.random() >= self._loss:
+        if not self._lost():
             self._sink(change)
 
     def _rescan(self) -> None:
@@ -113,20 +73,39 @@ class SimWatcher:
                 self._sink(Change(root, "", Hinted.CHANGED))
 
 
+FATES = {
+    What.EC2_THROTTLED: Fate.THROTTLED,
+    What.EC2_REFUSED: Fate.DENIED,
+    What.EC2_LOST: Fate.LOST,
+    What.EC2_NO_ANSWER: Fate.NO_ANSWER,
+    What.EC2_LATE: Fate.LATE,
+    What.EC2_TORN: Fate.TORN,
+    What.EC2_LATE_TORN: Fate.LATE_TORN,
+    What.PARTITION: Fate.LOST,
+}
+
+
 class SimTags:
     """The instance's own tags; every call gives way."""
 
-    def __init__(self, inner: Any, runtime: Seeded) -> None:
+    def __init__(self, inner: TagStore, runtime: Seeded, weather: Weather, machine: int) -> None:
         self._inner = inner
         self._runtime = runtime
+        self._weather = weather
+        self._machine = machine
 
     def create(self, tags: Mapping[str, str]) -> None:
         self._runtime.step()
+        struck = self._weather.strikes(self._machine, *FATES)
+        if struck is not None:
+            self._inner.meets(Call(FATES[struck], 6.0 * self._runtime.random()))
         self._inner.create(tags)
         self._runtime.step()
 
     def read(self) -> Mapping[str, str]:
         self._runtime.step()
+        if self._weather.strikes(self._machine, What.EC2_BLIND, What.PARTITION):
+            raise TagsUnavailable("ec2:DescribeTags", "no answer")
         found: Mapping[str, str] = self._inner.read()
         return found
 
@@ -134,17 +113,28 @@ class SimTags:
 class SimOwn:
     """What the instance learns of itself from its metadata."""
 
-    def __init__(self, metadata: FakeMetadata, runtime: Seeded) -> None:
+    def __init__(self, metadata: FakeMetadata, runtime: Seeded, weather: Weather, machine: int) -> None:
         self._metadata = metadata
         self._runtime = runtime
+        self._weather = weather
+        self._machine = machine
 
     def tag(self, key: str) -> str | None:
-        self._runtime.step()
+        self._answers()
         return None
 
     def event(self, path: str) -> bytes | None:
-        self._runtime.step()
+        self._answers()
         return self._metadata.read(path)
 
     def launch_time(self) -> int:
         return 1_799_999_000
+
+    def _answers(self) -> None:
+        self._runtime.step()
+        if self._weather.strikes(self._machine, What.IMDS):
+            raise ImdsUnavailable("GET http://169.254.169.254/latest/", "HTTP 429")
+
+
+def no_space() -> OSError:
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

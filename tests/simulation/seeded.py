@@ -7,6 +7,7 @@ agent sleeps or waits, and wherever a port calls `Seeded.step`.
 from __future__ import annotations
 
 import random
+import zlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -60,10 +61,11 @@ class SimTask:
     def __init__(self, scheduler: Scheduler, group: str, name: str, work: Callable[[], None]) -> None:
         self.group = group
         self.name = name
+        self.mark = f"{group} {name}\n".encode()
         self.error: BaseException | None = None
         self.done = False
         self.wake_at: float | None = scheduler.mono
-        self.ready: Callable[[], bool] = lambda: True
+        self.ready: Callable[[], bool] | None = None
         self._scheduler = scheduler
         self._work = work
         self.greenlet = greenlet(self._run)
@@ -84,19 +86,36 @@ OPEN: list[Scheduler] = []
 """Suspended greenlets are never collected: their frames hold the scheduler, and it holds them."""
 
 UNWINDING = 20
-"""Times that a task may wait in its `finally` blocks."""
+"""Times that a task may go on in its `finally` blocks."""
+
+
+class Clock:
+    """The wall clock of one machine; `skew` is what it has been set by."""
+
+    def __init__(self) -> None:
+        self.skew = 0.0
 
 
 class Scheduler:
-    """Runs tasks one switch at a time, in an order that only the seed decides. `on_step` is called after every switch."""
+    """Runs tasks one switch at a time, in an order that only the seed decides. `on_step` is called after every switch.
+
+    `mark` sums up which tasks ran, in which order: two runs with the same one took the same course. `chance` is what the
+    tasks roll their dice with, so that the order does not hang on how often they do.
+    """
 
     def __init__(self, seed: int, on_step: Callable[[], None] = lambda: None) -> None:
         self.rng = random.Random(seed)
+        self.chance = random.Random(f"chance {seed}")
         self.mono = 1000.0
         self.steps = 0
+        self.mark = 0
         self.on_step = on_step
+        self.on_turn: Callable[[SimTask], None] | None = None
+        self.failed: list[SimTask] = []
         self._tasks: list[SimTask] = []
         self._graves: list[SimTask] = []
+        self._running: SimTask | None = None
+        self._ended = False
         self._hub = getcurrent()
         self._at_end: list[Callable[[], None]] = []
         OPEN.append(self)
@@ -107,19 +126,21 @@ class Scheduler:
         self._tasks.append(task)
         return task
 
-    def runtime(self, group: str) -> Seeded:
-        return Seeded(self, group)
+    def runtime(self, group: str, clock: Clock | None = None) -> Seeded:
+        return Seeded(self, group, clock or Clock())
 
     def kill(self, group: str) -> None:
         """End a group between two switches. Its greenlets are kept: collecting them would run their `finally` blocks."""
         self._graves.extend(t for t in self._tasks if t.group == group)
         self._tasks = [t for t in self._tasks if t.group != group]
+        self.failed = [t for t in self.failed if t.group != group]
 
     def at_end(self, close: Callable[[], None]) -> None:
         self._at_end.append(close)
 
     def end(self) -> None:
         """Let go of all that the tasks still hold, once nobody looks at their world any more."""
+        self._ended = True
         held = [task.greenlet for task in (*self._graves, *self._tasks)]
         self._graves, self._tasks = [], []
         for one in held:
@@ -133,11 +154,13 @@ class Scheduler:
     def tasks(self, group: str) -> list[SimTask]:
         return [t for t in self._tasks if t.group == group]
 
-    def block(self, timeout: float | None, ready: Callable[[], bool]) -> None:
+    def block(self, timeout: float | None, ready: Callable[[], bool] | None) -> None:
         """Give way until `ready()` or for at most `timeout` virtual seconds."""
-        task = self._current()
-        if task is None:
-            if not ready():
+        task = self._running
+        if task is None or task.greenlet is not getcurrent():
+            if self._ended:
+                raise GreenletExit
+            if timeout != 0.0 and (ready is None or not ready()):
                 raise AssertionError("only a task may wait")
             return
         task.ready = ready
@@ -152,43 +175,59 @@ class Scheduler:
             self.on_step()
 
     def _turn(self, end: float) -> None:
-        self._tasks = [t for t in self._tasks if not t.done or t.error is not None]
-        living = [t for t in self._tasks if not t.done]
-        runnable = [t for t in living if t.ready() or (t.wake_at is not None and t.wake_at <= self.mono)]
+        runnable = self._runnable()
         if not runnable:
-            times = [t.wake_at for t in living if t.wake_at is not None]
+            times = [t.wake_at for t in self._tasks if t.wake_at is not None and not t.done]
             if not times or min(times) > end:
-                raise Stuck(f"at step {self.steps}: {[(t.group, t.name) for t in living]}")
+                raise Stuck(f"at step {self.steps}: {[(t.group, t.name) for t in self._tasks if not t.done]}")
             self.mono = min(times)
             return
-        chosen = runnable[self.rng.randrange(len(runnable))]
+        # Not randrange: it is the better part of a turn, and its slight favour for the first does no harm.
+        chosen = runnable[int(self.rng.random() * len(runnable))]
         self.steps += 1
+        self.mark = zlib.crc32(chosen.mark, self.mark)
+        if self.on_turn is not None:
+            self.on_turn(chosen)
+        self._running = chosen
         chosen.greenlet.switch()
+        self._running = None
+        if chosen.done and chosen in self._tasks:
+            if chosen.error is None:
+                self._tasks.remove(chosen)
+            else:
+                self.failed.append(chosen)
 
-    def _current(self) -> SimTask | None:
-        here = getcurrent()
-        return next((t for t in self._tasks if t.greenlet is here), None)
+    def _runnable(self) -> list[SimTask]:
+        now = self.mono
+        found: list[SimTask] = []
+        for task in self._tasks:
+            if task.done:
+                continue
+            if (task.wake_at is not None and task.wake_at <= now) or (task.ready is not None and task.ready()):
+                found.append(task)
+        return found
 
 
 class Seeded:
     """The Runtime of one group of tasks: an agent's life, or the world around it."""
 
-    def __init__(self, scheduler: Scheduler, group: str) -> None:
+    def __init__(self, scheduler: Scheduler, group: str, clock: Clock) -> None:
         self.scheduler = scheduler
         self.group = group
+        self.clock = clock
 
     def now(self) -> float:
-        return EPOCH + self.scheduler.mono
+        return EPOCH + self.scheduler.mono + self.clock.skew
 
     def monotonic(self) -> float:
         return self.scheduler.mono
 
     def sleep(self, seconds: float) -> None:
-        self.scheduler.block(seconds, lambda: False)
+        self.scheduler.block(seconds, None)
 
     def step(self) -> None:
         """A place where others may go first, or where this life may end."""
-        self.scheduler.block(0.0, lambda: True)
+        self.scheduler.block(0.0, None)
 
     def spawn(self, name: str, work: Callable[[], None]) -> SimTask:
         return self.scheduler.spawn(self.group, name, work)
@@ -200,7 +239,7 @@ class Seeded:
         return SimLock(self.scheduler)
 
     def random(self) -> float:
-        return self.scheduler.rng.random()
+        return self.scheduler.chance.random()
 
     def nonce(self) -> str:
-        return f"{self.scheduler.rng.getrandbits(128):032x}"
+        return f"{self.scheduler.chance.getrandbits(128):032x}"

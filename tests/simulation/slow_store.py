@@ -27,4 +27,4 @@ class SlowStore(MemoryStore):
 
     def _send(self, size: int) -> None:
         self._free_at = max(self._scheduler.mono, self._free_at) + size / self._rate
-        self._scheduler.block(self._free_at - self._scheduler.mono, lambda: False)
+        self._scheduler.block(self._free_at - self._scheduler.mono, None)

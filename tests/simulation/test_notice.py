@@ -14,7 +14,7 @@ from runctl_agent.contract.spec import Training
 from runctl_agent.records import ProcessId
 from runctl_agent.store import plan
 from tests.fakes.metadata import FakeMetadata
-from tests.simulation.machine import Faults, Machine
+from tests.simulation.machine import Machine
 from tests.simulation.promises import Promises, content_of
 from tests.simulation.seeded import Scheduler
 from tests.simulation.slow_store import SlowStore
@@ -87,7 +87,7 @@ class World:
         self.scheduler = Scheduler(seed)
         self.store = SlowStore(self.scheduler, RATE)
         history = History()
-        self.machine = Machine(0, disk, self.scheduler, self.store, history, Faults(0.0, 0.0))
+        self.machine = Machine(0, disk, self.scheduler, self.store, history)
         self.machine.metadata = FakeMetadata()
         self.machine.spec = replace(self.machine.spec, training=Training(saves_on_signal=saves))
         self.promises = Promises(self.store, self.machine.keys, history)

@@ -11,7 +11,7 @@ import pytest
 
 from runctl_agent.disk import hold
 from runctl_agent.store import plan
-from tests.simulation.machine import Faults, Machine
+from tests.simulation.machine import Machine
 from tests.simulation.promises import Promises, content_of
 from tests.simulation.seeded import Scheduler
 from tests.simulation.slow_store import SlowStore
@@ -80,7 +80,7 @@ def test_version_after_version_is_committed(
     monkeypatch.setattr(plan, "SMALLEST_PART", PART)
     scheduler = Scheduler(5)
     store, history = SlowStore(scheduler, SIZE / TAKES), History()
-    machine = Machine(0, disk, scheduler, store, history, Faults(0.0, 0.0))
+    machine = Machine(0, disk, scheduler, store, history)
     promises = Promises(store, machine.keys, history)  # at every step: what is committed is one version, byte by byte
     scheduler.on_step = promises.at_every_step
     trainer = Rewriting(machine.disk, save)

@@ -15,10 +15,18 @@ from pathlib import Path
 from blake3 import blake3
 
 from runctl_agent.records import Change, Hinted
-from tests.simulation.seeded import EPOCH, Seeded
+from runctl_agent.store import plan
+from tests.simulation.schedule import Act, Training
+from tests.simulation.seeded import Seeded
 
 Content = dict[str, str]
 """Digest by path in the checkpoint."""
+
+HEAD, TAIL = 44, 82
+"""Bytes of such a zip before and after the member's own."""
+
+KEPT = 2
+"""Checkpoints that a trainer leaves on its disk."""
 
 
 def torch_like(random_bytes: bytes) -> bytes:
@@ -36,7 +44,7 @@ def safetensors_like(random_bytes: bytes) -> bytes:
 
 @dataclass
 class Stood:
-    """A checkpoint that was complete on disk: from when, and until when (None: still there)."""
+    """A checkpoint that was complete on disk: from when, and until when (None: still there), in seconds of the scheduler."""
 
     name: str
     content: Content
@@ -60,17 +68,19 @@ class History:
             if (one.machine, one.name) == (machine, name) and one.until is None:
                 one.until = now
 
-    def knows(self, name: str, content: Content) -> bool:
-        return any(one.name == name and one.content == content for one in self.stood)
+    def times(self, name: str, content: Content) -> int:
+        """How often it was written."""
+        return sum(one.name == name and one.content == content for one in self.stood)
 
 
 class Disk:
-    """What a trainer does to the watched directory; every act gives the agent a hint, unless `deaf`."""
+    """What a trainer does to the watched directory; every act gives the agent a hint. `files`: what is there by its doing."""
 
     def __init__(self, root: Path, runtime: Seeded, hint: Callable[[Change], None], history: History, machine: int) -> None:
         self.root = root
         self.runtime = runtime
         self.hint = hint
+        self.files: set[str] = set()
         self._history = history
         self._machine = machine
         self._open: list[io.FileIO] = []
@@ -85,25 +95,26 @@ class Disk:
         self.runtime.step()
 
     def complete(self, name: str, content: Content) -> None:
-        self._history.complete(self._machine, name, content, self.runtime.now())
+        self._history.complete(self._machine, name, content, self.runtime.monotonic())
 
     def gone(self, name: str) -> None:
-        self._history.removed(self._machine, name, self.runtime.now())
+        self._history.removed(self._machine, name, self.runtime.monotonic())
 
     def lost(self) -> None:
-        """The machine is gone with everything that was open."""
+        """The process is gone with everything that was open."""
         for file in self._open:
             file.close()
         self._open.clear()
 
-    def write(self, path: str, body: bytes) -> None:
-        """In place, in a few pieces, others going on between them; closed at the end."""
+    def write(self, path: str, body: bytes, *, torn: bool = False) -> None:
+        """In place, in a few pieces, others going on between them; closed at the end. `torn`: it never gets there."""
         target = self.root / path
         target.parent.mkdir(parents=True, exist_ok=True)
+        self.files.add(path)
         out = io.FileIO(target, "w")
         self._open.append(out)
-        piece = max(1, len(body) // 3)
-        for start in range(0, len(body), piece):
+        piece = max(1, -(-len(body) // 3))
+        for start in range(0, len(body) - (piece if torn else 0), piece):
             out.write(body[start : start + piece])
             self._stamp(target)
             self.runtime.sleep(0.02 * self.runtime.random())
@@ -114,6 +125,8 @@ class Disk:
 
     def rename(self, source: str, target: str) -> None:
         os.replace(self.root / source, self.root / target)
+        self.files.remove(source)
+        self.files.add(target)
         self._tell(target, Hinted.ARRIVED)
 
     def remove(self, name: str) -> None:
@@ -123,15 +136,24 @@ class Disk:
         if target.is_dir():
             for file in sorted(p for p in target.rglob("*") if p.is_file()):
                 file.unlink()
+                self.files.remove(str(file.relative_to(self.root)))
                 self._tell(str(file.relative_to(self.root)), Hinted.CHANGED)
                 self.runtime.step()
             shutil.rmtree(target)
         else:
             target.unlink()
+            self.files.remove(name)
         self._tell(name, Hinted.CHANGED)
 
+    def mark(self, name: str, text: str) -> None:
+        """A marker file beside the checkpoints, by rename: another file each time."""
+        target = self.root.parent / name
+        target.with_suffix(".tmp").write_text(text)
+        self._stamp(target.with_suffix(".tmp"))
+        os.replace(target.with_suffix(".tmp"), target)
+
     def _stamp(self, target: Path) -> None:
-        now = int((EPOCH + self.runtime.scheduler.mono) * 1e9)
+        now = int(self.runtime.now() * 1e9)
         os.utime(target, ns=(now, now))
 
     def _tell(self, path: str, what: Hinted) -> None:
@@ -139,79 +161,84 @@ class Disk:
 
 
 def digest(body: bytes, part: int = 0) -> str:
-    """As a manifest gives it; `part`: bytes in a part, where that is not all."""
-    if not part or len(body) <= part:
+    """As a manifest gives it; `part`: bytes in a part, where that is not as the plan has it."""
+    part = part or plan.part_size(len(body))
+    if len(body) <= part:
         return "blake3:" + blake3(body).hexdigest()
     digests = (blake3(body[at : at + part]).digest() for at in range(0, len(body), part))
     return "blake3-parts:" + blake3(b"".join(digests)).hexdigest()
 
 
-class FileTrainer:
-    """Writes `model_step_N.pt` (in place or by rename) and keeps the last two; rewrites `last.pt`."""
+class ScriptedTrainer:
+    """Does what a training says. Goes on counting where the training before it on the same disk stopped."""
 
-    def __init__(self, disk: Disk, *, every: float, count: int, size: int) -> None:
+    def __init__(self, disk: Disk) -> None:
         self.disk = disk
-        self.every = every
-        self.count = count
-        self.size = size
         self.step = 0
-        self.kept: list[str] = []
+        self._kept: list[str] = []
+        self._newest = b""
 
-    def run(self) -> None:
-        while self.step < self.count:
-            self.disk.runtime.sleep(self.every * (0.5 + self.disk.runtime.random()))
+    def run(self, training: Training) -> None:
+        """Ends early, in the middle of a file, where the training does."""
+        for number, act in enumerate(training.acts, 1):
+            self.disk.runtime.sleep(act.gap)
             self.step += 1
             self.disk.say(f"step {self.step}")
-            body = torch_like(self.disk.runtime.scheduler.rng.randbytes(self.size))
-            name = f"model_step_{self.step}.pt"
-            self._save(name, body)
-            self.kept.append(name)
-            if len(self.kept) > 2:
-                self.disk.remove(self.kept.pop(0))
-            self._rewrite("last.pt", torch_like(self.disk.runtime.scheduler.rng.randbytes(self.size)))
+            if training.end == "torn" and number == len(training.acts):
+                self.disk.write(f"model_step_{self.step}.pt", self._random(act.size), torn=True)
+                return
+            self._do(act)
 
-    def _save(self, name: str, body: bytes) -> None:
-        if self.step % 2:
-            self.disk.write(f"{name}.tmp", body)
-            self.disk.rename(f"{name}.tmp", name)
-        else:
-            self.disk.write(name, body)
+    def _do(self, act: Act) -> None:
+        name = f"model_step_{self.step}.pt"
+        match act.what:
+            case "folder":
+                self._folder(act.size)
+            case "renamed":
+                body = self._random(act.size)
+                self.disk.write(f"{name}.tmp", body)
+                self.disk.rename(f"{name}.tmp", name)
+                self._saved(name, body)
+            case "rewrite":
+                self._rewrite("last.pt", self._random(act.size))
+            case "copy" if self._newest:
+                self._rewrite("best.pt", self._newest)
+            case "grown" if self._newest:
+                self._write(name, torch_like(self.disk.runtime.scheduler.chance.randbytes(8) + self._newest[HEAD + 8 : -TAIL]))
+            case _:
+                self._write(name, self._random(act.size))
+
+    def _write(self, name: str, body: bytes) -> None:
+        self.disk.write(name, body)
+        self._saved(name, body)
+
+    def _saved(self, name: str, body: bytes) -> None:
         self.disk.complete(name, {name: digest(body)})
+        self._newest = body
+        self._rotate(name)
 
     def _rewrite(self, name: str, body: bytes) -> None:
         self.disk.gone(name)
         self.disk.write(name, body)
         self.disk.complete(name, {name: digest(body)})
 
+    def _folder(self, size: int) -> None:
+        name = f"checkpoint-{self.step}"
+        files = {
+            "config.json": b'{"hidden": 8}',
+            "model.safetensors": safetensors_like(self.disk.runtime.scheduler.chance.randbytes(size)),
+            "optimizer.pt": self._random(size),
+            "trainer_state.json": json.dumps({"global_step": self.step}).encode(),
+        }
+        for path, body in files.items():
+            self.disk.write(f"{name}/{path}", body)
+        self.disk.complete(name, {path: digest(body) for path, body in files.items()})
+        self._rotate(name)
 
-class HuggingFaceTrainer:
-    """Writes `checkpoint-N/` part by part, `trainer_state.json` last, and keeps the last two."""
+    def _rotate(self, name: str) -> None:
+        self._kept.append(name)
+        if len(self._kept) > KEPT:
+            self.disk.remove(self._kept.pop(0))
 
-    def __init__(self, disk: Disk, *, every: float, count: int, size: int) -> None:
-        self.disk = disk
-        self.every = every
-        self.count = count
-        self.size = size
-        self.step = 0
-        self.kept: list[str] = []
-
-    def run(self) -> None:
-        while self.step < self.count:
-            self.disk.runtime.sleep(self.every * (0.5 + self.disk.runtime.random()))
-            self.step += 1
-            self.disk.say(f"step {self.step}")
-            name = f"checkpoint-{self.step}"
-            random_bytes = self.disk.runtime.scheduler.rng.randbytes
-            files = {
-                "config.json": b'{"hidden": 8}',
-                "model.safetensors": safetensors_like(random_bytes(self.size)),
-                "optimizer.pt": torch_like(random_bytes(self.size)),
-                "rng_state.pth": torch_like(random_bytes(64)),
-                "trainer_state.json": json.dumps({"global_step": self.step}).encode(),
-            }
-            for path, body in files.items():
-                self.disk.write(f"{name}/{path}", body)
-            self.disk.complete(name, {path: digest(body) for path, body in files.items()})
-            self.kept.append(name)
-            if len(self.kept) > 2:
-                self.disk.remove(self.kept.pop(0))
+    def _random(self, size: int) -> bytes:
+        return torch_like(self.disk.runtime.scheduler.chance.randbytes(size))

@@ -1,113 +1,216 @@
-"""The simulated world: one S3, and one or two machines of the same run, all decided by a seed.
+"""The simulated world: one S3, and the machines of one run, all decided by a schedule.
 
-In every third seed a second machine joins in the middle, as a replacement does: the first is lost at that moment, or lives
-on as a zombie that does not know. In two seeds of five there is retention.
+`run` goes to the end: every trainer done, every fault over, everything durable. The promises are checked at every step, what
+the agents say as they say it, and what is left at rest.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
+from runctl_agent import telling
 from runctl_agent.contract.keys import Keys
-from runctl_agent.contract.spec import Retention
+from runctl_agent.contract.manifest import Epoch, decode_epoch
 from runctl_agent.contract.status import State, decode_state
+from runctl_agent.errors import JournalError
+from runctl_agent.store import plan
+from runctl_agent.store.upload import Uploader
 from tests.fakes.memory_store import MemoryStore
-from tests.simulation.machine import Faults, Machine
-from tests.simulation.promises import Promises
-from tests.simulation.seeded import Scheduler
-from tests.simulation.trainers import History
+from tests.fakes.metadata import FakeMetadata
+from tests.simulation import rest
+from tests.simulation.machine import AT_REST, Machine
+from tests.simulation.promises import LATENCY, Promises
+from tests.simulation.schedule import AT_ONCE, Fault, Schedule, What
+from tests.simulation.seeded import EPOCH, Scheduler, Stuck
+from tests.simulation.told import Told
+from tests.simulation.trainers import History, Stood
+from tests.simulation.weather import Weather
+
+PART = 96
+"""Bytes of the smallest part of an upload, so that small files have several."""
+
+LIMIT = 3000.0
+"""Virtual seconds after which what has not come to rest never will."""
+
+PAUSE = 2.0
+"""Seconds after which the service manager starts an agent that ended."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What a seed decides beforehand. `kills` and `joins` are steps of the scheduler; `joins` is 0 where nobody does."""
-
-    kills: tuple[int, ...]
-    joins: int
-    zombie: bool
-    faults: Faults
-    trainer: str
-    retention: Retention
-
-
-def plan_of(seed: int, scheduler: Scheduler) -> Plan:
-    rng = scheduler.rng
-    kills = tuple(sorted(rng.randrange(50, 6000) for _ in range(rng.randrange(0, 5))))
-    faults = Faults(rng.choice((0.0, 0.02, 0.1)), rng.choice((0.0, 0.0, 0.3)))
-    joins = rng.randrange(200, 3000) if seed % 3 == 0 else 0
-    retention = Retention(keep_last=2, keep_every=4 * (seed % 2)) if seed % 5 < 2 else Retention()
-    return Plan(kills, joins, rng.random() < 0.7, faults, "files" if seed % 2 else "huggingface", retention)
+@contextmanager
+def small_parts() -> Iterator[None]:
+    """Everything as it is, but small and seldom: parts, and looks at the training."""
+    least = Uploader.__init__.__kwdefaults__
+    with (
+        patch.object(plan, "MIB", 1),
+        patch.object(plan, "SMALLEST_PART", PART),
+        patch.dict(least, {"least": PART // 2}),
+        patch.object(telling, "LOOK", 1.0),
+        patch.object(telling, "HURRY", 0.5),
+    ):
+        yield
 
 
 class World:
-    """`run` goes to the end: every trainer done, every fault over, everything durable; promises are checked at every step."""
-
-    def __init__(self, seed: int, folder: Path) -> None:
-        self.scheduler = Scheduler(seed, self._step)
-        self.plan = plan_of(seed, self.scheduler)
+    def __init__(self, schedule: Schedule, folder: Path) -> None:
+        self.schedule = schedule
+        self.scheduler = Scheduler(schedule.seed, self._step)
         self.folder = folder
         self.store = MemoryStore()
         self.keys = Keys("runs", "sim")
         self.history = History()
-        self.promises = Promises(self.store, self.keys, self.history, self.plan.retention)
+        self.weather = Weather(self.scheduler, schedule.faults)
+        self.promises = Promises(self.store, self.keys, self.history, schedule.retention, self.weather.damaged)
         self.machines: list[Machine] = []
-        self._kills = list(self.plan.kills)
+        self._kills = sorted((f for f in schedule.faults if f.what is What.KILL), key=lambda fault: fault.at)
+        self._coming = 0
+        self._fenced = False
+        """Whether somebody may have been: he commits and moves no pointer."""
 
     def run(self) -> None:
-        self._add()
-        self.scheduler.run(lambda: self._everyone_there() and all(m.trained or m.lost for m in self.machines), limit=1e5)
-        for machine in self.machines:
-            machine.faulty = False
-        self.scheduler.run(
-            lambda: not self._kills and all(m.over() for m in self.machines) and self._last_has_the_run(), limit=1e5
-        )
+        with small_parts():
+            self._run()
+
+    def _run(self) -> None:
+        self._add(0)
+        for fault in self.schedule.faults:
+            if fault.what in AT_ONCE and fault.what is not What.KILL:
+                self._later(fault.at, lambda fault=fault: self._strike(fault))  # type: ignore[misc]
+        try:
+            self.scheduler.run(lambda: not self._coming and all(m.trained or m.lost for m in self.machines), limit=LIMIT)
+            self.scheduler.run(self._at_rest, limit=max(LIMIT, LIMIT + self.weather.over_at - self.scheduler.mono))
+        except Stuck as stuck:
+            self._end()
+            raise AssertionError(f"it does not come to rest: {self._restless()}") from stuck
+        self._end()
+        self.scheduler.run(self._logs_are_there, limit=600.0)
+        if self._living() and not self._fenced:
+            self.promises.latest_is_the_newest()
+        self._restore()
+
+    def _restore(self) -> None:
+        runtime = self.scheduler.runtime("restore")
+        task = runtime.spawn("restore", lambda: rest.the_newest_is_restored(self.promises, self.folder / "restored", runtime))
+        self.scheduler.run(lambda: task.done)
+
+    def _end(self) -> None:
         for machine in self.machines:
             if not machine.lost:
                 machine.note_alive()
-        hints = self.plan.faults.hint_loss == 0.0
-        self.promises.at_the_end({m.number: m.alive for m in self.machines if hints}, {m.number for m in self.machines if m.lost})
-        self.scheduler.run(
-            lambda: all(m.lost or self.promises.logged(m.number) == m.disk.said for m in self.machines), limit=600.0
-        )
-        if len(self.machines) == 1 or not self.plan.zombie:
-            self.promises.latest_is_the_newest()
-
-    def _everyone_there(self) -> bool:
-        return not self.plan.joins or len(self.machines) > 1
-
-    def _add(self) -> None:
-        number = len(self.machines)
-        folder = self.folder / str(number)
-        machine = Machine(number, folder, self.scheduler, self.store, self.history, self.plan.faults, self.plan.retention)
-        self.machines.append(machine)
-        machine.train(self.plan.trainer)
-        machine.begin()
-
-    def _step(self) -> None:
-        self.promises.at_every_step()
+        alive = {m.number: m.alive for m in self.machines}
+        self.promises.at_the_end(alive, {m.number for m in self.machines if m.lost}, self._excused)
         for machine in self.machines:
-            error = machine.died()
-            if error is not None:
-                raise AssertionError(f"a task of machine {machine.number} died") from error
-        if self.plan.joins and self.scheduler.steps >= self.plan.joins and len(self.machines) == 1:
-            if not self.plan.zombie:
-                self.machines[0].lose()
-            self._add()
-        if self._kills and self.scheduler.steps >= self._kills[0]:
-            self._kills.pop(0)
-            living = [m for m in self.machines if not m.lost]
-            victim = living[self.scheduler.rng.randrange(len(living))]
-            victim.kill()
-            victim.begin()
+            rest.training_came_first(machine)
+            if not machine.lost:
+                rest.nothing_is_left(machine)
+
+    def _restless(self) -> str:
+        said = {m.number: m.state() for m in self.machines if not m.lost}
+        return "; ".join(f"machine {number} says {state}" for number, state in said.items())
+
+    # --- what is at rest ---
+
+    def _at_rest(self) -> bool:
+        if self._coming or not all(m.over() for m in self.machines):
+            return False
+        missing = any(self.promises.missing(m.number) for m in self.machines if not m.lost)
+        return not missing and self._last_has_the_run() and not any(m.life.journal.owed_aborts() for m in self._living())
+
+    def _living(self) -> list[Machine]:
+        return [m for m in self.machines if not m.lost and m.living]
+
+    def _logs_are_there(self) -> bool:
+        return all(self._logged(machine) for machine in self._living())
+
+    def _logged(self, machine: Machine) -> bool:
+        """What lands after the next epoch was entered may stand there twice."""
+        logged, said = self.promises.logged(machine.number), machine.disk.said
+        if self.weather.spans(machine.number, What.LATE):
+            return set(said.splitlines()) == set(logged.splitlines())
+        return logged == said
 
     def _last_has_the_run(self) -> bool:
         """Who holds the highest epoch writes status.json; a zombie leaves it alone."""
-        epochs = {m.number: held.epoch for m in self.machines if not m.lost and (held := m.life.journal.epoch()) is not None}
-        stored = self.store.objects.get(self.keys.status)
-        if stored is None or not epochs:
-            return False
-        holder = self.machines[max(epochs, key=lambda number: epochs[number])]
-        state = decode_state(stored.body)
-        assert isinstance(state, State)
-        return state.instance == holder.instance.id
+        stored, epoch = self.store.objects.get(self.keys.status), self.store.objects.get(self.keys.epoch)
+        holder = decode_epoch(epoch.body) if epoch is not None else None
+        if not isinstance(holder, Epoch) or holder.instance not in {m.instance.id for m in self._living()}:
+            return True
+        state = decode_state(stored.body) if stored is not None else None
+        return isinstance(state, State) and state.instance == holder.instance and state.phase in AT_REST
+
+    def _excused(self, one: Stood) -> bool:
+        """Whether the disk had no room for it, or the agent no word of it, while it stood."""
+        spans = self.weather.spans(one.machine, What.DISK_FULL, What.JOURNAL_FULL, What.DEAF)
+        until = one.until or self.scheduler.mono
+        return any(since <= until and one.since <= end + LATENCY for since, end in spans)
+
+    # --- what happens ---
+
+    def _add(self, number: int) -> None:
+        late = any(self.weather.spans(m.number, What.LATE) for m in self.machines)
+        self._fenced = self._fenced or late or not all(m.lost for m in self.machines)
+        folder = self.folder / str(number)
+        machine = Machine(number, folder, self.scheduler, self.store, self.history, self.weather, self.schedule.retention)
+        if self.schedule.imds:
+            machine.metadata = FakeMetadata()
+        self.machines.append(machine)
+        Told(machine, self.promises)
+        machine.train(self.schedule.trainings[number])
+        self._begin(machine)
+
+    def _begin(self, machine: Machine) -> None:
+        """As the service manager does, again and again."""
+        if machine.lost or machine.living:
+            return
+        try:
+            machine.begin()
+        except JournalError:
+            self._later(PAUSE, lambda: self._begin(machine))
+
+    def _later(self, seconds: float, act: Callable[[], None]) -> None:
+        self._coming += 1
+
+        def work() -> None:
+            self.scheduler.block(seconds, None)
+            try:
+                act()
+            finally:
+                self._coming -= 1
+
+        self.scheduler.spawn("world", "later", work)
+
+    def _strike(self, fault: Fault) -> None:
+        if fault.what is What.JOIN:
+            return self._add(len(self.machines))
+        if fault.what is What.FORGOTTEN:
+            return self.store.uploads.clear()
+        if fault.machine >= len(self.machines) or self.machines[fault.machine].lost:
+            return None
+        machine = self.machines[fault.machine]
+        match fault.what:
+            case What.CLOCK:
+                machine.clock.skew += fault.by
+            case What.REBOOT:
+                machine.reset()
+                self._begin(machine)
+            case What.LOSE:
+                machine.lose()
+            case What.NOTICE if machine.metadata is not None:
+                machine.metadata.spot(EPOCH + self.scheduler.mono + machine.clock.skew + fault.seconds)
+                self._later(fault.seconds, machine.lose)
+        return None
+
+    def _step(self) -> None:
+        self.promises.at_every_step()
+        for task in self.scheduler.failed:
+            raise AssertionError(f"the task {task.name} of {task.group} died") from task.error
+        while self._kills and self.scheduler.steps >= self._kills[0].at:
+            self._kill(self._kills.pop(0))
+
+    def _kill(self, fault: Fault) -> None:
+        living = [m for m in self._living() if m.number == fault.machine]
+        for machine in living:
+            machine.kill()
+            self._later(fault.seconds, lambda machine=machine: self._begin(machine))  # type: ignore[misc]

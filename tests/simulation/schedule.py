@@ -1,0 +1,182 @@
+"""What a seed decides beforehand: what the trainers do, and what goes wrong when. Plain values, so that a failing one shrinks."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from enum import Enum
+
+from runctl_agent.contract.spec import Retention
+
+
+class What(Enum):
+    """One thing that goes wrong. Where nothing else is said it may happen to each call within its window."""
+
+    UNSENT = "S3 gets no request, and the agent no answer"
+    LOST = "S3 does it, and the answer is lost"
+    LATE = "no answer, and S3 does it seconds later"
+    THROTTLED = "S3 says 503 SlowDown"
+    REFUSED = "S3 says 403 AccessDenied"
+    CORRUPT = "a byte changes on the way to S3, which sees it"
+    DAMAGED = "S3 stores other bytes than were sent, and says nothing until it is asked for their checksum"
+    SLOW = "S3 takes seconds to answer"
+    FORGOTTEN = "at once: S3 forgets every multipart upload, as a lifecycle rule makes it"
+    PARTITION = "the network of a machine is gone: no S3, no EC2"
+    EC2_THROTTLED = "RequestLimitExceeded"
+    EC2_REFUSED = "UnauthorizedOperation"
+    EC2_LOST = "the tags do not arrive, and no answer"
+    EC2_NO_ANSWER = "the tags arrive, and no answer"
+    EC2_LATE = "no answer, and the tags arrive seconds later"
+    EC2_TORN = "half of the tags arrive later"
+    EC2_LATE_TORN = "no answer, half of the tags arrive later, the rest later still"
+    EC2_BLIND = "the own tags can't be read"
+    IMDS = "the metadata service does not answer"
+    DISK_FULL = "no room for a copy, and less than is to be kept free"
+    JOURNAL_FULL = "not a byte left: the journal and the status file can't be written"
+    DEAF = "hints of inotify are lost"
+    CLOCK = "at once: the wall clock of a machine is set, by so many seconds"
+    KILL = "at once: kill -9 of a machine's agent, which is back after so many seconds; `at` is a switch of the scheduler"
+    REBOOT = "at once: a machine is reset, and its trainer goes on with the next training"
+    NOTICE = "at once: a spot notice, and the machine is gone after so many seconds"
+    LOSE = "at once: a machine is gone"
+    JOIN = "at once: another machine begins with the run"
+
+
+AT_ONCE = frozenset({What.FORGOTTEN, What.CLOCK, What.KILL, What.REBOOT, What.NOTICE, What.LOSE, What.JOIN})
+
+
+@dataclass(frozen=True)
+class Fault:
+    """From `at`, in seconds since the beginning, for so many `seconds`, with this `chance` at each call."""
+
+    what: What
+    at: float
+    seconds: float = 0.0
+    chance: float = 1.0
+    machine: int = 0
+    by: float = 0.0
+
+
+@dataclass(frozen=True)
+class Act:
+    """A trainer waits for `gap` seconds, then does one thing of: file, renamed, folder, rewrite, copy, grown."""
+
+    what: str
+    gap: float
+    size: int
+
+
+@dataclass(frozen=True)
+class Training:
+    """One process. `end`: finished (code 0), failed (code 1), vanished (no code), torn (in the middle of a file, no code)."""
+
+    acts: tuple[Act, ...]
+    end: str = "finished"
+    pause: float = 0.0
+    """Seconds before it begins."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """`trainings`: of each machine, one after the other; `imds`: the machines have a metadata service."""
+
+    seed: int
+    trainings: tuple[tuple[Training, ...], ...]
+    faults: tuple[Fault, ...]
+    retention: Retention
+    imds: bool = False
+
+    def told(self) -> str:
+        """One line for each thing that can be left out."""
+        acts = [f"machine {m}, training {t}: {one}" for m, all_of in enumerate(self.trainings) for t, one in enumerate(all_of)]
+        faults = [f"fault: {fault}" for fault in self.faults]
+        return "\n".join([f"seed {self.seed}, {self.retention}, imds={self.imds}", *acts, *faults])
+
+
+S3 = (What.UNSENT, What.LOST, What.LATE, What.THROTTLED, What.CORRUPT, What.DAMAGED, What.SLOW)
+EC2 = (
+    What.EC2_THROTTLED,
+    What.EC2_REFUSED,
+    What.EC2_LOST,
+    What.EC2_NO_ANSWER,
+    What.EC2_LATE,
+    What.EC2_TORN,
+    What.EC2_LATE_TORN,
+    What.EC2_BLIND,
+)
+KINDS = (
+    *(S3 * 2),
+    *(What.KILL,) * 10,
+    What.FORGOTTEN,
+    What.FORGOTTEN,
+    What.PARTITION,
+    What.PARTITION,
+    What.REFUSED,
+    What.IMDS,
+    What.DISK_FULL,
+    What.JOURNAL_FULL,
+    What.DEAF,
+    What.CLOCK,
+    What.REBOOT,
+    *EC2,
+)
+
+ACTS = ("file", "renamed", "folder", "rewrite", "rewrite", "copy", "grown")
+
+
+def schedule_of(seed: int, *, long: bool = False) -> Schedule:
+    """`long`: more of everything; ten times as dear."""
+    rng = random.Random(f"schedule {seed}")
+    machines = rng.choice((1, 1, 1, 2, 2, 3) if long else (1, 1, 1, 1, 1, 2, 2, 3))
+    trainings = tuple(_trainings(rng, long=long) for _ in range(machines))
+    faults: list[Fault] = []
+    for number in range(1, machines):
+        at = round(rng.uniform(0.2, 12.0 if long else 5.0), 2)
+        faults.append(Fault(What.JOIN, at, machine=number))
+        if rng.random() < 0.4:
+            faults.append(Fault(What.LOSE, round(at - 0.1, 2), machine=number - 1))
+    for _ in range(rng.choice((0, 1, 1, 2, 2, 3, 4)) + (2 if long else 0)):
+        faults.append(_fault(rng, rng.choice(KINDS), rng.randrange(machines), span=20.0 if long else 7.0))
+    imds = rng.random() < 0.25 or any(fault.what is What.IMDS for fault in faults)
+    if imds and rng.random() < 0.4:
+        faults.append(_fault(rng, What.NOTICE, rng.randrange(machines), span=5.0))
+    retention = Retention(keep_last=2, keep_every=rng.choice((0, 4))) if rng.random() < 0.3 else Retention()
+    return Schedule(seed, trainings, tuple(faults), retention, imds)
+
+
+def _trainings(rng: random.Random, *, long: bool) -> tuple[Training, ...]:
+    found: list[Training] = []
+    for number in range(rng.choice((1, 1, 1, 2, 2, 3) if long else (1, 1, 1, 2))):
+        what = rng.choice(("file", "folder", "mixed"))
+        count = rng.randrange(3, 8) if long else rng.randrange(1, 4)
+        acts = tuple(
+            Act(what if what != "mixed" else rng.choice(ACTS), round(rng.uniform(0.05, 3.0 if long else 1.5), 2), _size(rng))
+            for _ in range(count)
+        )
+        end = rng.choice(("finished", "finished", "finished", "failed", "vanished", "torn"))
+        found.append(Training(acts, end, round(rng.uniform(3.0, 6.0), 2) if number else 0.0))
+    return tuple(found)
+
+
+def _size(rng: random.Random) -> int:
+    return rng.choice((40, 200, 200, 300))
+
+
+def _fault(rng: random.Random, what: What, machine: int, *, span: float) -> Fault:
+    at = round(rng.uniform(0.0, span), 2)
+    match what:
+        case What.KILL:
+            switch = int(10 ** rng.uniform(1.0, 3.2))
+            return Fault(what, switch, rng.choice((0.0, 0.0, 2.0, 10.0)), machine=machine)
+        case What.CLOCK:
+            return Fault(what, at, machine=machine, by=rng.choice((-600.0, -30.0, -1.0, -0.3, 0.3, 5.0, 120.0, 3600.0)))
+        case What.NOTICE:
+            return Fault(what, at, rng.choice((12.0, 20.0, 40.0)), machine=machine)
+        case What.FORGOTTEN | What.REBOOT | What.LOSE | What.JOIN:
+            return Fault(what, at, machine=machine)
+        case What.PARTITION:
+            return Fault(what, at, rng.choice((2.0, 10.0, 60.0)), machine=machine)
+        case What.DEAF:
+            return Fault(what, at, rng.choice((1.0, 10.0)), rng.choice((0.3, 1.0)), machine)
+        case _:
+            return Fault(what, at, rng.choice((1.0, 5.0, 20.0)), rng.choice((0.1, 0.3, 0.3, 0.8, 1.0)), machine)
