@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import chain
+from operator import attrgetter
 
 from runctl_agent.errors import TagError, TagsFull, TagsRefused, TagsThrottled, TagsUnavailable
 
@@ -41,6 +42,9 @@ class _Write:
     number: int
     key: str
     value: str
+
+
+_ORDER = attrgetter("at", "number")
 
 
 class TagStore:
@@ -91,11 +95,9 @@ class TagStore:
 
     def at(self, when: float) -> dict[str, str]:
         """The tags as they truly stood at `when`."""
-        shown: dict[str, str] = {}
-        for write in sorted(self._writes, key=lambda w: (w.at, w.number)):
-            if write.at <= when:
-                shown[write.key] = write.value
-        return shown
+        landed = [write for write in self._writes if write.at <= when]
+        landed.sort(key=_ORDER)
+        return {write.key: write.value for write in landed}
 
     @property
     def now(self) -> dict[str, str]:

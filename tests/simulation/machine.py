@@ -24,7 +24,7 @@ from tests.fakes.metadata import FakeMetadata
 from tests.fakes.processes import BOOT, FakeProcesses
 from tests.fakes.tag_store import TagStore
 from tests.simulation.around import Around
-from tests.simulation.local import KillableLocks, SimJournal, SimStager
+from tests.simulation.local import KillableLocks, SimJournal, SimStager, quick
 from tests.simulation.ports import SimWatcher
 from tests.simulation.schedule import Training, What
 from tests.simulation.seeded import EPOCH, Clock, Scheduler, Seeded
@@ -42,7 +42,7 @@ SEEN = 30
 
 
 class Told(Pipeline):
-    """The agent, and whoever looks at what it says of itself. `listen`: before it puts a state together, which tells who hears it."""
+    """The agent, heard. `listen` is called before a state is put together, and gives who hears it."""
 
     listen: Callable[[], Callable[[State], None]] = staticmethod(lambda: lambda state: None)
 
@@ -111,12 +111,11 @@ class Machine:
         self.tags = TagStore(lambda: scheduler.mono)
         self.processes = FakeProcesses()
         trains = scheduler.runtime(f"trainer-{number}", self.clock)
-        self.disk = Disk(self.root, trains, lambda change: self._hint(change), history, number)
+        self.disk = Disk(self.root, trains, self._hint, history, number)
         self.trainer = ScriptedTrainer(self.disk)
         self.lives: list[Life] = []
         self.alive: list[tuple[float, float]] = []
         self.uploads: set[str] = set()
-        self.wrote = 0
         self.listen = Told.listen
         self.ended = Ended()
         self.process: ProcessId | None = None
@@ -126,7 +125,6 @@ class Machine:
         self.shutting_down = False
         self.powered_off = False
         self._left: list[Training] = []
-        self._looked: tuple[object, bool] = (None, False)
         scheduler.at_end(self._close)
 
     @property
@@ -197,7 +195,7 @@ class Machine:
         group = f"agent-{self.number}-{len(self.lives)}"
         runtime = self.scheduler.runtime(group, self.clock)
         path = str(self.state_dir / "journal.db")
-        journal = Journal(path, owner=group, alive=lambda owner: owner == group, lock=runtime.lock())
+        journal = quick(Journal(path, owner=group, alive=lambda owner: owner == group, lock=runtime.lock()))
         locks = KillableLocks(str(self.folder / "locks"), self.boot)
         mount = Mount(1, str(self.folder), "tmpfs")
         stager = SimStager(
@@ -283,8 +281,4 @@ class Machine:
             return True
         if not (self.trained and self.living):
             return False
-        now = (self.wrote, self.tags.now)
-        if self._looked[0] != now:
-            states = (self.state(), self.posted())
-            self._looked = now, all(s is not None and s.phase in AT_REST and not s.pending_checkpoints for s in states)
-        return self._looked[1]
+        return all(s is not None and s.phase in AT_REST and not s.pending_checkpoints for s in (self.state(), self.posted()))

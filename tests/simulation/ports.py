@@ -30,10 +30,10 @@ class Stepping:
 
         def call(*arguments: Any, **options: Any) -> Any:
             roll = self._runtime.random()
-            if roll < 0.6:
+            if roll < 0.4:
                 self._runtime.step()
             answer = found(*arguments, **options)
-            if roll > 0.4:
+            if roll > 0.7:
                 self._runtime.step()
             return answer
 

@@ -19,7 +19,7 @@ LATENCY = 1.0
 """Virtual seconds: what stood for longer beside a living agent that gets every hint must have been caught."""
 
 REWRITTEN = frozenset({"last.pt", "best.pt"})
-"""Rewritten in place: until that was seen once they are held by a hard link, which can't keep the content (DESIGN.md section 4)."""
+"""Rewritten in place: until that was seen once they are held by a link, which can't keep the content (DESIGN.md section 4)."""
 
 
 class Recorded(dict[str, StoredObject]):

@@ -127,7 +127,7 @@ ACTS = ("file", "renamed", "folder", "rewrite", "rewrite", "copy", "grown")
 def schedule_of(seed: int, *, long: bool = False) -> Schedule:
     """`long`: more of everything; ten times as dear."""
     rng = random.Random(f"schedule {seed}")
-    machines = rng.choice((1, 1, 1, 2, 2, 3) if long else (1, 1, 1, 1, 1, 2, 2, 3))
+    machines = rng.choice((1, 1, 1, 2, 2, 3) if long else (1,) * 9 + (2, 2, 3))
     trainings = tuple(_trainings(rng, long=long) for _ in range(machines))
     faults: list[Fault] = []
     for number in range(1, machines):
@@ -135,8 +135,8 @@ def schedule_of(seed: int, *, long: bool = False) -> Schedule:
         faults.append(Fault(What.JOIN, at, machine=number))
         if rng.random() < 0.4:
             faults.append(Fault(What.LOSE, round(at - 0.1, 2), machine=number - 1))
-    for _ in range(rng.choice((0, 1, 1, 2, 2, 3, 4)) + (2 if long else 0)):
-        faults.append(_fault(rng, rng.choice(KINDS), rng.randrange(machines), span=20.0 if long else 7.0))
+    count, span = (rng.choice((2, 3, 4, 6)), 20.0) if long else (rng.choice((0, 1, 1, 2, 2, 3)), 5.0)
+    faults += [_fault(rng, rng.choice(KINDS), rng.randrange(machines), span=span) for _ in range(count)]
     imds = rng.random() < 0.25 or any(fault.what is What.IMDS for fault in faults)
     if imds and rng.random() < 0.4:
         faults.append(_fault(rng, What.NOTICE, rng.randrange(machines), span=5.0))
@@ -146,11 +146,11 @@ def schedule_of(seed: int, *, long: bool = False) -> Schedule:
 
 def _trainings(rng: random.Random, *, long: bool) -> tuple[Training, ...]:
     found: list[Training] = []
-    for number in range(rng.choice((1, 1, 1, 2, 2, 3) if long else (1, 1, 1, 2))):
+    for number in range(rng.choice((1, 1, 1, 2, 2, 3) if long else (1, 1, 1, 1, 2))):
         what = rng.choice(("file", "folder", "mixed"))
         count = rng.randrange(3, 8) if long else rng.randrange(1, 4)
         acts = tuple(
-            Act(what if what != "mixed" else rng.choice(ACTS), round(rng.uniform(0.05, 3.0 if long else 1.5), 2), _size(rng))
+            Act(what if what != "mixed" else rng.choice(ACTS), round(rng.uniform(0.05, 3.0 if long else 1.2), 2), _size(rng))
             for _ in range(count)
         )
         end = rng.choice(("finished", "finished", "finished", "failed", "vanished", "torn"))
@@ -159,7 +159,7 @@ def _trainings(rng: random.Random, *, long: bool) -> tuple[Training, ...]:
 
 
 def _size(rng: random.Random) -> int:
-    return rng.choice((40, 200, 200, 300))
+    return rng.choice((40, 40, 200, 200, 300, 600))
 
 
 def _fault(rng: random.Random, what: What, machine: int, *, span: float) -> Fault:

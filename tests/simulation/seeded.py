@@ -36,7 +36,7 @@ class SimEvent:
         return self._set
 
     def wait(self, timeout: float | None = None) -> bool:
-        self._scheduler.block(timeout, self.is_set)
+        self._scheduler.block(timeout, self)
         return self._set
 
 
@@ -56,7 +56,7 @@ class SimLock(AbstractContextManager[object]):
 
 
 class SimTask:
-    """One greenlet. It is runnable when `ready()` or at `wake_at`."""
+    """One greenlet. It is runnable when what it `awaited` is set, when `ready()`, or at `wake_at`."""
 
     def __init__(self, scheduler: Scheduler, group: str, name: str, work: Callable[[], None]) -> None:
         self.group = group
@@ -65,6 +65,7 @@ class SimTask:
         self.error: BaseException | None = None
         self.done = False
         self.wake_at: float | None = scheduler.mono
+        self.awaited: SimEvent | None = None
         self.ready: Callable[[], bool] | None = None
         self._scheduler = scheduler
         self._work = work
@@ -154,16 +155,20 @@ class Scheduler:
     def tasks(self, group: str) -> list[SimTask]:
         return [t for t in self._tasks if t.group == group]
 
-    def block(self, timeout: float | None, ready: Callable[[], bool] | None) -> None:
-        """Give way until `ready()` or for at most `timeout` virtual seconds."""
+    def block(self, timeout: float | None, ready: Callable[[], bool] | SimEvent | None) -> None:
+        """Give way until `ready()`, or until it is set, or for at most `timeout` virtual seconds."""
         task = self._running
         if task is None or task.greenlet is not getcurrent():
             if self._ended:
                 raise GreenletExit
-            if timeout != 0.0 and (ready is None or not ready()):
+            stands = ready.is_set() if isinstance(ready, SimEvent) else ready is not None and ready()
+            if timeout != 0.0 and not stands:
                 raise AssertionError("only a task may wait")
             return
-        task.ready = ready
+        if isinstance(ready, SimEvent):
+            task.awaited, task.ready = ready, None
+        else:
+            task.awaited, task.ready = None, ready
         task.wake_at = None if timeout is None else self.mono + max(timeout, 0.0)
         self._hub.switch()
 
@@ -177,9 +182,9 @@ class Scheduler:
     def _turn(self, end: float) -> None:
         runnable = self._runnable()
         if not runnable:
-            times = [t.wake_at for t in self._tasks if t.wake_at is not None and not t.done]
+            times = [t.wake_at for t in self._tasks if t.wake_at is not None]
             if not times or min(times) > end:
-                raise Stuck(f"at step {self.steps}: {[(t.group, t.name) for t in self._tasks if not t.done]}")
+                raise Stuck(f"at step {self.steps}: {[(t.group, t.name) for t in self._tasks]}")
             self.mono = min(times)
             return
         # Not randrange: it is the better part of a turn, and its slight favour for the first does no harm.
@@ -192,18 +197,21 @@ class Scheduler:
         chosen.greenlet.switch()
         self._running = None
         if chosen.done and chosen in self._tasks:
-            if chosen.error is None:
-                self._tasks.remove(chosen)
-            else:
+            self._tasks.remove(chosen)
+            if chosen.error is not None:
                 self.failed.append(chosen)
 
     def _runnable(self) -> list[SimTask]:
         now = self.mono
         found: list[SimTask] = []
         for task in self._tasks:
-            if task.done:
-                continue
-            if (task.wake_at is not None and task.wake_at <= now) or (task.ready is not None and task.ready()):
+            wake_at, awaited = task.wake_at, task.awaited
+            if wake_at is not None and wake_at <= now:
+                found.append(task)
+            elif awaited is not None:
+                if awaited._set:
+                    found.append(task)
+            elif task.ready is not None and task.ready():
                 found.append(task)
         return found
 

@@ -35,7 +35,8 @@ class Wire(Stepping):
             struck = self._weather.strikes(self._machine, *S3, What.PARTITION, What.REFUSED)
             self._runtime.step()
             answer = found(*sent, **options) if struck is None else self._struck(struck, name, found, sent, options)
-            self._runtime.sleep(0.01 * self._runtime.random())
+            if (roll := self._runtime.random()) < 0.5:
+                self._runtime.sleep(0.02 * roll)
             return answer
 
         setattr(self, name, call)

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from unittest.mock import patch
 
 from runctl_agent import telling
+from runctl_agent.contract import tags
 from runctl_agent.contract.keys import Keys
 from runctl_agent.contract.manifest import Epoch, decode_epoch
 from runctl_agent.contract.status import State, decode_state
 from runctl_agent.errors import JournalError
-from runctl_agent.store import plan
+from runctl_agent.store import piece, plan, rooms
 from runctl_agent.store.upload import Uploader
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.metadata import FakeMetadata
@@ -29,8 +31,11 @@ from tests.simulation.told import Told
 from tests.simulation.trainers import History, Stood
 from tests.simulation.weather import Weather
 
-PART = 96
+PART = 192
 """Bytes of the smallest part of an upload, so that small files have several."""
+
+LOOK = 2.0
+"""Seconds between looks at the training; each costs."""
 
 LIMIT = 3000.0
 """Virtual seconds after which what has not come to rest never will."""
@@ -42,13 +47,18 @@ PAUSE = 2.0
 @contextmanager
 def small_parts() -> Iterator[None]:
     """Everything as it is, but small and seldom: parts, and looks at the training."""
+    unpacked = cache(lambda chunks, slot, unpack=tags.unpack: unpack(chunks, slot))
     least = Uploader.__init__.__kwdefaults__
     with (
         patch.object(plan, "MIB", 1),
         patch.object(plan, "SMALLEST_PART", PART),
+        patch.object(rooms, "SMALLEST_PART", PART),
         patch.dict(least, {"least": PART // 2}),
-        patch.object(telling, "LOOK", 1.0),
+        patch.object(piece, "CHUNK", 4096),
+        patch.object(telling, "LOOK", LOOK),
+        patch.object(telling, "TELL", LOOK),
         patch.object(telling, "HURRY", 0.5),
+        patch.object(tags, "unpack", lambda chunks, slot: unpacked(tuple(chunks), slot)),
     ):
         yield
 
@@ -66,6 +76,7 @@ class World:
         self.machines: list[Machine] = []
         self._kills = sorted((f for f in schedule.faults if f.what is What.KILL), key=lambda fault: fault.at)
         self._coming = 0
+        self._turns = -1
         self._fenced = False
         """Whether somebody may have been: he commits and moves no pointer."""
 
@@ -113,16 +124,21 @@ class World:
     # --- what is at rest ---
 
     def _at_rest(self) -> bool:
-        if self._coming or not all(m.over() for m in self.machines):
+        if self._coming or not self._turned() or not all(m.over() for m in self.machines):
             return False
         missing = any(self.promises.missing(m.number) for m in self.machines if not m.lost)
         return not missing and self._last_has_the_run() and not any(m.life.journal.owed_aborts() for m in self._living())
+
+    def _turned(self) -> bool:
+        """Whether an agent has looked about since this was asked last: before that nobody says anything new."""
+        before, self._turns = self._turns, sum(m.life.pipeline.turns for m in self.machines if m.lives)
+        return self._turns != before or not self._living()
 
     def _living(self) -> list[Machine]:
         return [m for m in self.machines if not m.lost and m.living]
 
     def _logs_are_there(self) -> bool:
-        return all(self._logged(machine) for machine in self._living())
+        return self._turned() and all(self._logged(machine) for machine in self._living())
 
     def _logged(self, machine: Machine) -> bool:
         """What lands after the next epoch was entered may stand there twice."""
