@@ -55,7 +55,7 @@ class Around:
         self._runtime.sleep(self._runtime.random())
         if weather.strikes(machine.number, What.IMDS, What.PARTITION):
             raise ImdsUnavailable("GET http://169.254.169.254/latest/", "HTTP 503")
-        store = Wire(machine.store, self._runtime, weather, machine.number)
+        store = Wire(machine.store, self._runtime, weather, machine.number, machine.sees)
         tags = SimTags(machine.tags, self._runtime, weather, machine.number)
         own = None if machine.metadata is None else SimOwn(machine.metadata, self._runtime, weather, machine.number)
         life_cycle = None if own is None else "spot"

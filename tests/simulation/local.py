@@ -4,40 +4,54 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
-from runctl_agent.disk.lock import CheckpointLock, Locks
+from runctl_agent.disk.lock import CheckpointLock, Locks, lock_file_name
 from runctl_agent.disk.stage import Stager
 from runctl_agent.errors import DiskShort, JournalError
 from runctl_agent.records import FileId, Finished
 from runctl_agent.store.journal import Journal
 from tests.simulation.ports import Stepping
-from tests.simulation.schedule import What
 from tests.simulation.seeded import Seeded
-from tests.simulation.weather import Weather
 
 
-def quick(journal: Journal) -> Journal:
-    """Nobody else opens it while it is open, and no simulated machine's disk forgets what was written and not synced."""
-    connection = journal._database._connection
-    for pragma in ("locking_mode = EXCLUSIVE", "synchronous = OFF"):
-        connection.execute(f"PRAGMA {pragma}")
-    return journal
+class NotedJournal(Journal):
+    """The real one. `uploads`: the multipart uploads that it was ever told of."""
+
+    def __init__(self, path: str, *, owner: str, lock: AbstractContextManager[object], uploads: set[str]) -> None:
+        super().__init__(path, owner=owner, alive=lambda other: other == owner, lock=lock)
+        self._uploads = uploads
+        # Nobody else opens it while it is open, and no simulated machine's disk forgets what was written and not synced.
+        for pragma in ("locking_mode = EXCLUSIVE", "synchronous = OFF"):
+            self._database._connection.execute(f"PRAGMA {pragma}")
+
+    def start_upload(self, row_id: int, path: str, key: str, upload_id: str, *rest: Any) -> None:
+        super().start_upload(row_id, path, key, upload_id, *rest)
+        self._uploads.add(upload_id)
+
+    def let_go(self, row_id: int, reason: str) -> bool:
+        """For want of room: never the newest complete one."""
+        with self._database.read() as connection:
+            newest = connection.execute(
+                """SELECT id, name FROM rows WHERE state <> 'dropped' AND complete
+                ORDER BY weights DESC, finished_at DESC, id DESC LIMIT 1"""
+            ).fetchone()
+        assert newest is None or newest[0] != row_id, f"{newest[1]} is let go, and is the newest"
+        return super().let_go(row_id, reason)
 
 
 class SimJournal(Stepping):
-    """The real journal, on a disk that may be without a byte. `uploads`: the multipart uploads that it was ever told of."""
+    """The journal on a disk that may be without a byte."""
 
     READS = frozenset(
         {"get", "epoch", "known", "behind", "sending", "pending", "queue", "directories", "superseded", "totals", "trouble"}
         | {"mark", "pending_up_to", "files", "owed_aborts", "stored_before", "stored_possible", "stored_alike"}
     )
 
-    def __init__(self, inner: object, runtime: Seeded, weather: Weather, machine: int, uploads: set[str]) -> None:
+    def __init__(self, inner: Journal, runtime: Seeded, full: Callable[[], bool]) -> None:
         super().__init__(inner, runtime)
-        self._weather = weather
-        self._machine = machine
-        self._uploads = uploads
+        self._full = full
 
     def __getattr__(self, name: str) -> Any:
         call = super().__getattr__(name)
@@ -45,10 +59,8 @@ class SimJournal(Stepping):
             return call
 
         def written(*arguments: Any, **options: Any) -> Any:
-            if self._weather.strikes(self._machine, What.JOURNAL_FULL):
+            if self._full():
                 raise JournalError("the journal can't be used", "database or disk is full")
-            if name == "start_upload":
-                self._uploads.add(arguments[3])
             return call(*arguments, **options)
 
         setattr(self, name, written)
@@ -84,11 +96,15 @@ class KillableLocks(Locks):
     def __init__(self, directory: str, boot_id: str) -> None:
         super().__init__(directory, boot_id=boot_id)
         self._held: list[CheckpointLock] = []
+        self.shared: set[str] = set()
+        """What this agent itself held as it asked for it."""
 
     def acquire(self, root: str, name: str, purpose: str, since: float) -> CheckpointLock | None:
         lock = super().acquire(root, name, purpose, since)
         if lock is not None:
             self._held.append(lock)
+        elif (file := lock_file_name(os.path.join(os.path.realpath(root), name))) in self.held():
+            self.shared.add(file)
         return lock
 
     def die(self) -> None:

@@ -9,29 +9,31 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
-from runctl_agent.contract.keys import Keys
+from runctl_agent.contract.keys import Keys, parse_manifest_key
 from runctl_agent.contract.phases import TERMINAL, Phase
 from runctl_agent.contract.spec import Retention, Spec, Watched
 from runctl_agent.contract.status import State, decode_state
 from runctl_agent.contract.tags import read as read_tags
+from runctl_agent.disk.lock import lock_file_name
 from runctl_agent.disk.mounts import Mount
-from runctl_agent.errors import JournalError
+from runctl_agent.disk.stage import Stager
 from runctl_agent.pipeline import Pipeline
-from runctl_agent.records import Instance, ProcessId
+from runctl_agent.records import Change, Instance, ProcessId
 from runctl_agent.store.journal import Journal
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.metadata import FakeMetadata
 from tests.fakes.processes import BOOT, FakeProcesses
 from tests.fakes.tag_store import TagStore
 from tests.simulation.around import Around
-from tests.simulation.local import KillableLocks, SimJournal, SimStager, quick
-from tests.simulation.ports import SimWatcher
+from tests.simulation.local import KillableLocks, NotedJournal, SimJournal, SimStager
+from tests.simulation.ports import SimWatcher, Stepping
 from tests.simulation.schedule import Training, What
 from tests.simulation.seeded import EPOCH, Clock, Scheduler, Seeded
 from tests.simulation.trainers import Disk, History, ScriptedTrainer
 from tests.simulation.weather import Weather
 
 BOOT_TIME = 1_799_999_000
+MAIN = "main"
 CODES = {"finished": 0, "failed": 1}
 
 AT_REST = TERMINAL | {Phase.WAITING}
@@ -63,8 +65,8 @@ class Life:
     journal: Journal
     locks: KillableLocks
     stager: SimStager
-    pipeline: Told
-    watcher: SimWatcher
+    pipeline: Told | None = None
+    watcher: SimWatcher | None = None
     ready: bool = False
     living: bool = True
 
@@ -163,7 +165,8 @@ class Machine:
     def _wait_to_be_seen(self) -> None:
         """Trainings last; what an agent never saw at work it says nothing of, if it finds its files."""
         for _ in range(SEEN):
-            if self.living and self.life.pipeline.attendant.process == self.process:
+            pipeline = self.life.pipeline if self.living else None
+            if pipeline is not None and pipeline.attendant.process == self.process:
                 return
             self.disk.runtime.sleep(1.0)
 
@@ -185,38 +188,41 @@ class Machine:
             del self._left[1:]
             self._end(128 + number)
 
-    def _hint(self, change: object) -> None:
-        if self.living:
-            self.life.watcher.hint(change)  # type: ignore[arg-type]
+    def _hint(self, change: Change) -> None:
+        if self.living and self.life.watcher is not None:
+            self.life.watcher.hint(change)
 
     # --- the agent ---
 
     def begin(self) -> None:
+        """Its first task puts the others together; it may be killed in that as well."""
         group = f"agent-{self.number}-{len(self.lives)}"
         runtime = self.scheduler.runtime(group, self.clock)
-        path = str(self.state_dir / "journal.db")
-        journal = quick(Journal(path, owner=group, alive=lambda owner: owner == group, lock=runtime.lock()))
-        locks = KillableLocks(str(self.folder / "locks"), self.boot)
+        path, home = str(self.state_dir / "journal.db"), str(self.state_dir)
         mount = Mount(1, str(self.folder), "tmpfs")
-        stager = SimStager(
-            str(self.state_dir),
-            keep_free=0.0,
-            roots=[str(self.root)],
-            mount=lambda path: mount,
-            full=lambda: self.weather.strikes(self.number, What.DISK_FULL) is not None,
+        life = Life(
+            group,
+            self.scheduler.mono,
+            runtime,
+            NotedJournal(path, owner=group, lock=runtime.lock(), uploads=self.uploads),
+            KillableLocks(str(self.folder / "locks"), self.boot),
+            SimStager(home, keep_free=0.0, roots=[str(self.root)], mount=lambda path: mount, full=self._meets(What.DISK_FULL)),
         )
-        around = Around(self, runtime)
-        stepping = cast(Journal, SimJournal(journal, runtime, self.weather, self.number, self.uploads))
-        home = str(self.state_dir)
-        try:
-            pipeline = Told(runtime, self.spec, self.keys, home, home, stepping, stager, locks, around)
-        except JournalError:
-            journal.close()
-            raise
-        pipeline.listen = self.listen
-        assert around.made is not None
-        self.lives.append(Life(group, self.scheduler.mono, runtime, journal, locks, stager, pipeline, around.made))
-        pipeline.start()
+        self.lives.append(life)
+        journal = cast(Journal, SimJournal(life.journal, runtime, self._meets(What.JOURNAL_FULL)))
+        stager = cast(Stager, Stepping(life.stager, runtime))
+
+        def main() -> None:
+            around = Around(self, runtime)
+            pipeline = Told(runtime, self.spec, self.keys, home, home, journal, stager, life.locks, around)
+            pipeline.listen = self.listen
+            life.pipeline, life.watcher = pipeline, around.made
+            pipeline.start()
+
+        self.scheduler.spawn(group, MAIN, main)
+
+    def _meets(self, what: What) -> Callable[[], bool]:
+        return lambda: self.weather.strikes(self.number, what) is not None
 
     def kill(self) -> None:
         """No finally block runs; the kernel frees the locks, sqlite rolls back what was not committed."""
@@ -259,6 +265,13 @@ class Machine:
     def died(self) -> BaseException | None:
         """What ended a task of the present life, if anything did."""
         return next((task.error for task in self.scheduler.failed if task.group == self.life.group), None)
+
+    def sees(self, method: str, key: str) -> None:
+        """A checkpoint is locked while it is committed, unless it was being staged as it was begun with."""
+        place = parse_manifest_key(key) if method == "put" and key.startswith(self.keys.manifests) else None
+        if isinstance(place, tuple):
+            locks, name = self.life.locks, lock_file_name(str(self.root.resolve() / place[2]))
+            assert name in locks.held() or name in locks.shared, f"{key} is committed, and {name} is not held"
 
     # --- what it says of itself ---
 

@@ -148,7 +148,7 @@ def _trainings(rng: random.Random, *, long: bool) -> tuple[Training, ...]:
     found: list[Training] = []
     for number in range(rng.choice((1, 1, 1, 2, 2, 3) if long else (1, 1, 1, 1, 2))):
         what = rng.choice(("file", "folder", "mixed"))
-        count = rng.randrange(3, 8) if long else rng.randrange(1, 4)
+        count = rng.randrange(3, 8) if long else rng.choice((1, 1, 2, 2, 3))
         acts = tuple(
             Act(what if what != "mixed" else rng.choice(ACTS), round(rng.uniform(0.05, 3.0 if long else 1.2), 2), _size(rng))
             for _ in range(count)

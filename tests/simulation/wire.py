@@ -19,8 +19,12 @@ WRITES = frozenset({"put", "put_part", "copy_part", "create_multipart", "complet
 class Wire(Stepping):
     """S3 as one machine has it."""
 
-    def __init__(self, inner: MemoryStore, runtime: Seeded, weather: Weather, machine: int) -> None:
+    def __init__(
+        self, inner: MemoryStore, runtime: Seeded, weather: Weather, machine: int, sees: Callable[[str, str], None]
+    ) -> None:
+        """`sees` is told of each call, by method and key, before it goes out."""
         super().__init__(inner, runtime)
+        self._sees = sees
         self._store = inner
         self._weather = weather
         self._machine = machine
@@ -34,6 +38,7 @@ class Wire(Stepping):
             sent = tuple(bytes(one) if isinstance(one, memoryview) else one for one in arguments)
             struck = self._weather.strikes(self._machine, *S3, What.PARTITION, What.REFUSED)
             self._runtime.step()
+            self._sees(name, str(sent[0]) if sent else "")
             answer = found(*sent, **options) if struck is None else self._struck(struck, name, found, sent, options)
             if (roll := self._runtime.random()) < 0.5:
                 self._runtime.sleep(0.02 * roll)

@@ -13,7 +13,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from runctl_agent import telling
-from runctl_agent.contract import tags
+from runctl_agent.contract import slots, tags
 from runctl_agent.contract.keys import Keys
 from runctl_agent.contract.manifest import Epoch, decode_epoch
 from runctl_agent.contract.status import State, decode_state
@@ -23,10 +23,10 @@ from runctl_agent.store.upload import Uploader
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.metadata import FakeMetadata
 from tests.simulation import rest
-from tests.simulation.machine import AT_REST, Machine
+from tests.simulation.machine import AT_REST, MAIN, Machine
 from tests.simulation.promises import LATENCY, Promises
 from tests.simulation.schedule import AT_ONCE, Fault, Schedule, What
-from tests.simulation.seeded import EPOCH, Scheduler, Stuck
+from tests.simulation.seeded import EPOCH, Scheduler, SimTask, Stuck
 from tests.simulation.told import Told
 from tests.simulation.trainers import History, Stood
 from tests.simulation.weather import Weather
@@ -47,7 +47,7 @@ PAUSE = 2.0
 @contextmanager
 def small_parts() -> Iterator[None]:
     """Everything as it is, but small and seldom: parts, and looks at the training."""
-    unpacked = cache(lambda chunks, slot, unpack=tags.unpack: unpack(chunks, slot))
+    unpacked = cache(lambda chunks, slot, unpack=slots.unpack: unpack(chunks, slot))
     least = Uploader.__init__.__kwdefaults__
     with (
         patch.object(plan, "MIB", 1),
@@ -131,7 +131,7 @@ class World:
 
     def _turned(self) -> bool:
         """Whether an agent has looked about since this was asked last: before that nobody says anything new."""
-        before, self._turns = self._turns, sum(m.life.pipeline.turns for m in self.machines if m.lives)
+        before, self._turns = self._turns, sum(m.life.pipeline.turns for m in self.machines if m.lives and m.life.pipeline)
         return self._turns != before or not self._living()
 
     def _living(self) -> list[Machine]:
@@ -180,10 +180,7 @@ class World:
         """As the service manager does, again and again."""
         if machine.lost or machine.living:
             return
-        try:
-            machine.begin()
-        except JournalError:
-            self._later(PAUSE, lambda: self._begin(machine))
+        machine.begin()
 
     def _later(self, seconds: float, act: Callable[[], None]) -> None:
         self._coming += 1
@@ -221,9 +218,18 @@ class World:
     def _step(self) -> None:
         self.promises.at_every_step()
         for task in self.scheduler.failed:
-            raise AssertionError(f"the task {task.name} of {task.group} died") from task.error
+            self._failed(task)
         while self._kills and self.scheduler.steps >= self._kills[0].at:
             self._kill(self._kills.pop(0))
+
+    def _failed(self, task: SimTask) -> None:
+        """An agent that can't even open its journal ends, and is started again."""
+        if task.name != MAIN or not isinstance(task.error, JournalError):
+            raise AssertionError(f"the task {task.name} of {task.group} died") from task.error
+        for machine in self._living():
+            if machine.life.group == task.group:
+                machine.kill()
+                self._later(PAUSE, lambda machine=machine: self._begin(machine))  # type: ignore[misc]
 
     def _kill(self, fault: Fault) -> None:
         living = [m for m in self._living() if m.number == fault.machine]

@@ -1,0 +1,182 @@
+"""Deliberate bugs, and how many schedules it takes to find each: python -m tests.simulation.mutants [NAME ...].
+
+Each is a switch on one function of the agent. The simulation is worth what it finds of them.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+from unittest.mock import patch
+
+from runctl_agent.attend import Attendant
+from runctl_agent.disk import formats, lease
+from runctl_agent.disk.lock import CheckpointLock, Locks
+from runctl_agent.disk.places import Places
+from runctl_agent.disk.stage import Stager
+from runctl_agent.gather import Gatherer
+from runctl_agent.lineage import Lineage
+from runctl_agent.records import Proof, Writer
+from runctl_agent.sender import Sender, StagedSource
+from runctl_agent.shipping import Shipped
+from runctl_agent.store import commit, complete, epoch, reconcile, retain, sums, survey, waiting
+from runctl_agent.store.commit import Committer
+from runctl_agent.store.complete import Completer
+from runctl_agent.store.journal import Journal
+from runctl_agent.store.pins import Pins
+from runctl_agent.store.pointer import Pointer
+from runctl_agent.store.retain import Retainer
+from runctl_agent.store.rows import Behind
+from runctl_agent.store.send import Parts
+from tests.simulation import bugs
+from tests.simulation.schedule import schedule_of
+from tests.simulation.sweep import Failed, tried
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """`promise`: which of DESIGN.md section 1 it breaks; `instead`: (owner, name, what stands there) of each function."""
+
+    name: str
+    bug: str
+    promise: int
+    instead: tuple[tuple[Any, str, Any], ...]
+    most: int = 200
+    """Schedules within which it must be found."""
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            for owner, name, other in self.instead:
+                stack.enter_context(patch.object(owner, name, other))
+            yield
+
+
+def nothing(*_: Any, **__: Any) -> None:
+    return None
+
+
+def _says(answer: Any) -> Callable[..., Any]:
+    return lambda *_, **__: answer
+
+
+def _wrapped(owner: Any, name: str, bug: Callable[[Any], Any]) -> tuple[Any, str, Any]:
+    return owner, name, bug(getattr(owner, name))
+
+
+MUTANTS = (
+    Mutant("commit-before-verify", "the HEAD after a completed upload is not compared", 1, ((Completer, "_confirm", nothing),)),
+    Mutant("complete-believed", "an unanswered completion is taken for done", 1, ((complete, "holds", _says(True)),)),
+    Mutant("put-believed", "an unanswered PUT is taken for done", 1, (_wrapped(Parts, "_put", bugs.believe_the_put),)),
+    Mutant("upload-gone-believed", "an upload that is gone counts as completed", 1, ((reconcile, "holds", _says(True)),)),
+    Mutant("source-not-verified", "staged files are not compared after the upload", 1, ((StagedSource, "verify", nothing),)),
+    Mutant(
+        "pointer-before-manifest",
+        "`latest` moves before the manifest is put",
+        1,
+        (_wrapped(Committer, "commit", bugs.pointer_first),),
+    ),
+    Mutant(
+        "half-written",
+        "every format is taken for whole, and nobody for a writer",
+        1,
+        ((formats, "prove", _says(Proof.WHOLE)), (lease, "writer_of", _says(Writer.NONE))),
+    ),
+    Mutant("journal-first", "the journal says committed before S3 does", 2, ((Sender, "_commit", bugs.journal_first),)),
+    Mutant("gives-up", "a row is dropped at its second failure", 2, (_wrapped(Sender, "_again", bugs.give_up),)),
+    Mutant("dropped-forgotten", "what changed while it was sent is not read again", 2, ((Gatherer, "forget", nothing),)),
+    Mutant("hints-ignored", "only the rescan is listened to", 2, ((Gatherer, "_hint", nothing),)),
+    Mutant("newest-let-go", "on a full disk the newest is let go", 2, ((waiting, "superseded", bugs.any_but_claimed),)),
+    Mutant(
+        "log-after-send",
+        "a piece of the log is journalled after it is put",
+        2,
+        (_wrapped(Shipped, "_keep", bugs.journal_what_was_sent),),
+        most=1000,
+    ),
+    Mutant(
+        "mirror",
+        "what vanishes here is deleted there",
+        3,
+        (_wrapped(Gatherer, "_gone", bugs.note_what_is_gone), _wrapped(Sender, "turn", bugs.mirror)),
+    ),
+    Mutant(
+        "retention-uncondemned",
+        "a manifest is deleted before it is condemned",
+        3,
+        (_wrapped(Retainer, "_condemn", bugs.delete_uncondemned),),
+    ),
+    Mutant(
+        "retention-one-too-many",
+        "retention keeps one less than was asked",
+        3,
+        (_wrapped(survey, "cut", bugs.keep_one_less), _wrapped(survey, "doomed", bugs.keep_one_less)),
+    ),
+    Mutant(
+        "references-uncounted",
+        "retention takes data that a later checkpoint names",
+        3,
+        ((retain, "holdings", _says({})), (Pins, "hold", _says(frozenset()))),
+        most=1000,
+    ),
+    Mutant("latest-unconditional", "`latest` is put without a condition", 4, ((Pointer, "swap", bugs.swap_anyway),), most=1000),
+    Mutant("rank-not-compared", "`latest` moves to whatever was committed last", 4, ((commit, "_is_newer", _says(True)),)),
+    Mutant("fence-not-compared", "a fenced agent moves `latest`", 4, (_wrapped(Pointer, "read", bugs.no_fence),)),
+    Mutant("epoch-not-compared", "a restart keeps its epoch unasked", 4, ((Lineage, "_new_life", lambda self, held: False),)),
+    Mutant(
+        "epoch-unconditional",
+        "an epoch is put without a condition",
+        4,
+        ((epoch, "put_conditionally", bugs.put_whatever_stands),),
+        most=1000,
+    ),
+    Mutant("trainer-first", "an epoch's trainer is noted before it", 4, (_wrapped(Lineage, "_take", bugs.trainer_first),), 3000),
+    Mutant("lag-not-told", "nothing is ever said to be pending", 5, ((sums, "behind", _says(Behind(0, 0, None))),)),
+    Mutant("quiet-too-early", "what still settles does not count at the end", 5, ((Gatherer, "quiet", property(_says(True))),)),
+    Mutant("trainer-ended", "a second training is ended", 6, (_wrapped(Attendant, "_begin", bugs.end_what_trains),)),
+    Mutant("staged-in-the-root", "snapshots lie in the watched directory", 6, ((Places, "for_root", bugs.stage_in_the_root),)),
+    Mutant("lock-not-taken", "nothing is locked while it is sent", 0, ((Locks, "acquire", nothing),)),
+    Mutant("lock-not-given-back", "the lock of what was sent is kept", 0, ((CheckpointLock, "release", nothing),)),
+    Mutant("abort-forgotten", "a dropped upload is never aborted", 0, ((Journal, "owed_aborts", _says([])),)),
+    Mutant("snapshot-left", "what was committed stays staged", 0, ((Stager, "release", nothing),)),
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    mutant: Mutant
+    schedules: int
+    failed: Failed | None
+
+
+def find(mutant: Mutant, first: int = 0) -> Found:
+    """Schedule after schedule, until one breaks a promise."""
+    with mutant.applied():
+        for count in range(1, mutant.most + 1):
+            failed = tried(schedule_of(first + count - 1))
+            if failed is not None:
+                return Found(mutant, count, failed)
+    return Found(mutant, mutant.most, None)
+
+
+def main(names: list[str]) -> int:
+    logging.disable(logging.CRITICAL)
+    missed = 0
+    print("| bug | promise | found by schedule | as |\n|---|---|---|---|")
+    for mutant in MUTANTS:
+        if names and mutant.name not in names:
+            continue
+        found = find(mutant)
+        missed += found.failed is None
+        by, why = (str(found.schedules), found.failed.why) if found.failed else (f"none of {found.schedules}", "")
+        promise = str(mutant.promise or "at rest")
+        print(f"| {mutant.name}: {mutant.bug} | {promise} | {by} | {why[:110]} |", flush=True)
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
