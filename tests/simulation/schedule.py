@@ -105,21 +105,13 @@ EC2 = (
     What.EC2_BLIND,
 )
 KINDS = (
-    *(S3 * 2),
-    *(What.KILL,) * 10,
-    What.FORGOTTEN,
-    What.FORGOTTEN,
-    What.PARTITION,
-    What.PARTITION,
-    What.REFUSED,
-    What.IMDS,
-    What.DISK_FULL,
-    What.JOURNAL_FULL,
-    What.DEAF,
-    What.CLOCK,
-    What.REBOOT,
-    *EC2,
+    *(S3 * 3),
+    *(What.KILL,) * 12,
+    *(What.FORGOTTEN, What.PARTITION, What.DISK_FULL) * 2,
+    *(What.REFUSED, What.IMDS, What.JOURNAL_FULL, What.DEAF, What.CLOCK, What.REBOOT),
+    *(None,) * 4,
 )
+"""As often as they come; None: one of EC2's."""
 
 ACTS = ("file", "renamed", "folder", "rewrite", "rewrite", "copy", "grown")
 
@@ -135,8 +127,8 @@ def schedule_of(seed: int, *, long: bool = False) -> Schedule:
         faults.append(Fault(What.JOIN, at, machine=number))
         if rng.random() < 0.4:
             faults.append(Fault(What.LOSE, round(at - 0.1, 2), machine=number - 1))
-    count, span = (rng.choice((2, 3, 4, 6)), 20.0) if long else (rng.choice((0, 1, 1, 2, 2, 3)), 5.0)
-    faults += [_fault(rng, rng.choice(KINDS), rng.randrange(machines), span=span) for _ in range(count)]
+    count, span = (rng.choice((2, 3, 4, 6)), 20.0) if long else (rng.choice((1, 1, 2, 2, 3)), 4.0)
+    faults += [_fault(rng, rng.choice(KINDS) or rng.choice(EC2), rng.randrange(machines), span=span) for _ in range(count)]
     imds = rng.random() < 0.25 or any(fault.what is What.IMDS for fault in faults)
     if imds and rng.random() < 0.4:
         faults.append(_fault(rng, What.NOTICE, rng.randrange(machines), span=5.0))
@@ -147,15 +139,20 @@ def schedule_of(seed: int, *, long: bool = False) -> Schedule:
 def _trainings(rng: random.Random, *, long: bool) -> tuple[Training, ...]:
     found: list[Training] = []
     for number in range(rng.choice((1, 1, 1, 2, 2, 3) if long else (1, 1, 1, 1, 2))):
-        what = rng.choice(("file", "folder", "mixed"))
+        what = rng.choice(("file", "folder", "rewrite", "mixed", "mixed"))
         count = rng.randrange(3, 8) if long else rng.choice((1, 1, 2, 2, 3))
         acts = tuple(
-            Act(what if what != "mixed" else rng.choice(ACTS), round(rng.uniform(0.05, 3.0 if long else 1.2), 2), _size(rng))
+            Act(what if what != "mixed" else rng.choice(ACTS), round(_gap(rng, 3.0 if long else 1.2), 2), _size(rng))
             for _ in range(count)
         )
         end = rng.choice(("finished", "finished", "finished", "failed", "vanished", "torn"))
         found.append(Training(acts, end, round(rng.uniform(3.0, 6.0), 2) if number else 0.0))
     return tuple(found)
+
+
+def _gap(rng: random.Random, most: float) -> float:
+    """Also so short that what was written last is still being sent."""
+    return rng.uniform(0.0, rng.choice((0.1, most, most)))
 
 
 def _size(rng: random.Random) -> int:

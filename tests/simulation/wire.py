@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from runctl_agent.errors import BadChecksum, SlowDown, StoreError, StoreRefused, StoreUnavailable
@@ -82,7 +83,7 @@ class Wire(Stepping):
         scheduler.spawn("s3", "late", land)
 
     def _damaged(self, name: str, found: Callable[..., Any], sent: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        """A part that is stored otherwise, and a whole whose checksum is not compared."""
+        """A part, or a whole, that is stored otherwise than it was sent, and no checksum compared."""
         if name == "put_part":
             key, upload, number, body, _ = sent
             other = bytes([body[0] ^ 1]) + body[1:]
@@ -91,7 +92,9 @@ class Wire(Stepping):
         if name == "complete_multipart":
             key, upload, parts, _ = sent
             stored = self._store.uploads.get(upload)
-            if stored is not None and all(part.number in stored.parts for part in parts):
+            if stored is not None and parts and all(part.number in stored.parts for part in parts):
                 self._weather.damaged.add(key)
+                first = stored.parts[parts[0].number]
+                stored.parts[parts[0].number] = replace(first, body=bytes([first.body[0] ^ 1]) + first.body[1:])
                 return found(key, upload, parts, zlib.crc32(b"".join(stored.parts[part.number].body for part in parts)))
         return found(*sent, **options)
