@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check attack faults e2e-trainers interruptions containers systemd metrics e2e-machine report-shot e2e-vm packer lock audit large bench bench-smoke clean
+.PHONY: demo test check attack faults simulation e2e-trainers interruptions containers systemd metrics e2e-machine report-shot e2e-vm packer lock audit large bench bench-smoke clean
 
 demo: $(VENV)/.installed  ## a training is launched, its machine lost, and nothing else
 	@$(BIN)/runctl-demo
@@ -18,6 +18,10 @@ check: $(VENV)/.installed  ## ruff, format, mypy strict on code and tests, the l
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+simulation: $(VENV)/.installed  ## ten thousand schedules of faults, and every deliberate bug found: about ten minutes on two cores
+	$(BIN)/python -m tests.simulation.sweep 10000
+	$(BIN)/python -m tests.simulation.mutants
 
 e2e-trainers: $(VENV)/.trainers  ## torch, transformers, Lightning and DCP train on the CPU, and resume
 	$(BIN)/pytest -n 2 -rP --show-capture=stdout tests/e2e/trainers

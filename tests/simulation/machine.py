@@ -118,6 +118,7 @@ class Machine:
         self.lives: list[Life] = []
         self.alive: list[tuple[float, float]] = []
         self.uploads: set[str] = set()
+        self.called: Callable[[str, str], None] = lambda method, key: None
         self.listen = Told.listen
         self.ended = Ended()
         self.process: ProcessId | None = None
@@ -267,7 +268,9 @@ class Machine:
         return next((task.error for task in self.scheduler.failed if task.group == self.life.group), None)
 
     def sees(self, method: str, key: str) -> None:
-        """A checkpoint is locked while it is committed, unless it was being staged as it was begun with."""
+        """A call of its agent to S3: whoever listens may have it killed. A checkpoint is locked while it is committed, unless it
+        was being staged as it was begun with."""
+        self.called(method, key)
         place = parse_manifest_key(key) if method == "put" and key.startswith(self.keys.manifests) else None
         if isinstance(place, tuple):
             locks, name = self.life.locks, lock_file_name(str(self.root.resolve() / place[2]))

@@ -28,6 +28,7 @@ from runctl_agent.shipping import Shipped
 from runctl_agent.store import commit, complete, epoch, retain, sums, survey, waiting
 from runctl_agent.store.commit import Committer
 from runctl_agent.store.complete import Completer
+from runctl_agent.store.epoch import EpochTaker
 from runctl_agent.store.journal import Journal
 from runctl_agent.store.pins import Pins
 from runctl_agent.store.pointer import Pointer
@@ -89,7 +90,6 @@ MUTANTS = (
     ),
     Mutant("journal-first", "the journal says committed before S3 does", 2, ((Sender, "_commit", bugs.journal_first),)),
     Mutant("gives-up", "a row is dropped at its second failure", 2, (_wrapped(Sender, "_again", bugs.give_up),)),
-    Mutant("dropped-forgotten", "what changed while it was sent is not read again", 2, ((Gatherer, "forget", nothing),)),
     Mutant("hints-ignored", "only the rescan is listened to", 2, ((Gatherer, "_hint", nothing),)),
     Mutant("newest-let-go", "on a full disk the newest is let go", 2, ((waiting, "superseded", bugs.any_but_claimed),)),
     Mutant(
@@ -127,7 +127,8 @@ MUTANTS = (
     Mutant("latest-unconditional", "`latest` is put without a condition", 4, ((Pointer, "swap", bugs.swap_anyway),), most=1000),
     Mutant("rank-not-compared", "`latest` moves to whatever was committed last", 4, ((commit, "_is_newer", _says(True)),)),
     Mutant("fence-not-compared", "a fenced agent moves `latest`", 4, (_wrapped(Pointer, "read", bugs.no_fence),)),
-    Mutant("epoch-not-compared", "a restart keeps its epoch unasked", 4, ((Lineage, "_new_life", lambda self, held: False),)),
+    Mutant("epoch-not-compared", "a restart keeps its epoch unasked", 4, ((Lineage, "_new_life", _says(False)),), most=3000),
+    Mutant("epoch-not-raised", "the epoch taken is not above the one before", 4, ((EpochTaker, "_before", _says((0, None))),)),
     Mutant(
         "epoch-unconditional",
         "an epoch is put without a condition",
@@ -147,11 +148,14 @@ MUTANTS = (
 )
 
 
+NAMED = {mutant.name: mutant for mutant in MUTANTS}
+
+
 @dataclass(frozen=True)
 class Found:
     """By which of the schedules, counted from 1; `failed` None: by none of them."""
 
-    mutant: Mutant
+    name: str
     schedules: int
     failed: Failed | None
 
@@ -162,22 +166,22 @@ def find(mutant: Mutant, first: int = 0) -> Found:
         for count in range(1, mutant.most + 1):
             failed = tried(schedule_of(first + count - 1))
             if failed is not None:
-                return Found(mutant, count, failed)
-    return Found(mutant, mutant.most, None)
+                return Found(mutant.name, count, failed)
+    return Found(mutant.name, mutant.most, None)
 
 
 def _find(name: str) -> Found:
     """In a process of its own."""
     logging.disable(logging.CRITICAL)
-    return find(next(mutant for mutant in MUTANTS if mutant.name == name))
+    return find(NAMED[name])
 
 
 def main(names: list[str]) -> int:
     missed = 0
     print("| bug | promise | found by schedule | as |\n|---|---|---|---|")
     pool = ProcessPoolExecutor(mp_context=get_context("fork"))
-    for found in pool.map(_find, names or [mutant.name for mutant in MUTANTS]):
-        mutant = found.mutant
+    for found in pool.map(_find, names or NAMED):
+        mutant = NAMED[found.name]
         missed += found.failed is None
         by, why = (str(found.schedules), found.failed.why) if found.failed else (f"none of {found.schedules}", "")
         promise = str(mutant.promise or "at rest")

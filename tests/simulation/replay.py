@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 from tests.simulation import seeded
-from tests.simulation.mutants import MUTANTS
+from tests.simulation.mutants import NAMED
 from tests.simulation.schedule import Schedule, schedule_of
 from tests.simulation.seeded import SimTask
 from tests.simulation.shrink import shrink
@@ -54,11 +54,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("seed", type=int)
     parser.add_argument("--long", action="store_true", help="as `make test` has it")
-    parser.add_argument("--mutant", choices=[mutant.name for mutant in MUTANTS], help="with this bug")
+    parser.add_argument("--mutant", choices=NAMED, help="with this bug")
     parser.add_argument("--no-shrink", action="store_true")
     asked = parser.parse_args()
     schedule = schedule_of(asked.seed, long=asked.long)
-    mutant = next((one for one in MUTANTS if one.name == asked.mutant), None)
+    mutant = NAMED.get(asked.mutant)
     with mutant.applied() if mutant is not None else nullcontext():
         return _show(schedule, smaller=not asked.no_shrink)
 

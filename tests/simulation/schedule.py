@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
@@ -36,13 +37,14 @@ class What(Enum):
     DEAF = "hints of inotify are lost"
     CLOCK = "at once: the wall clock of a machine is set, by so many seconds"
     KILL = "at once: kill -9 of a machine's agent, which is back after so many seconds; `at` is a switch of the scheduler"
+    KILL_AT = "kill -9 right after S3 has done call number `at` with this `key`, whose answer is not heard any more"
     REBOOT = "at once: a machine is reset, and its trainer goes on with the next training"
     NOTICE = "at once: a spot notice, and the machine is gone after so many seconds"
     LOSE = "at once: a machine is gone"
     JOIN = "at once: another machine begins with the run"
 
 
-AT_ONCE = frozenset({What.FORGOTTEN, What.CLOCK, What.KILL, What.REBOOT, What.NOTICE, What.LOSE, What.JOIN})
+AT_ONCE = frozenset({What.FORGOTTEN, What.CLOCK, What.KILL, What.KILL_AT, What.REBOOT, What.NOTICE, What.LOSE, What.JOIN})
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,12 @@ class Fault:
     chance: float = 1.0
     machine: int = 0
     by: float = 0.0
+    key: str = ""
 
 
 @dataclass(frozen=True)
 class Act:
-    """A trainer waits for `gap` seconds, then does one thing of: file, renamed, folder, rewrite, copy, grown."""
+    """A trainer waits for `gap` seconds, then does one thing of: file, renamed, folder, rewrite, twice, copy, grown."""
 
     what: str
     gap: float
@@ -106,14 +109,17 @@ EC2 = (
 )
 KINDS = (
     *(S3 * 3),
-    *(What.KILL,) * 12,
+    *(What.KILL, What.KILL_AT) * 6,
     *(What.FORGOTTEN, What.PARTITION, What.DISK_FULL) * 2,
     *(What.REFUSED, What.IMDS, What.JOURNAL_FULL, What.DEAF, What.CLOCK, What.REBOOT),
     *(None,) * 4,
 )
 """As often as they come; None: one of EC2's."""
 
-ACTS = ("file", "renamed", "folder", "rewrite", "rewrite", "copy", "grown")
+ACTS = ("file", "renamed", "folder", "rewrite", "twice", "copy", "grown")
+
+KEYS = ("epoch.json", "latest.json", "manifests/", "data/", "logs/", "status.json", "gc.json", "pins/")
+"""What a kill may come right after."""
 
 
 def schedule_of(seed: int, *, long: bool = False) -> Schedule:
@@ -128,7 +134,8 @@ def schedule_of(seed: int, *, long: bool = False) -> Schedule:
         if rng.random() < 0.4:
             faults.append(Fault(What.LOSE, round(at - 0.1, 2), machine=number - 1))
     count, span = (rng.choice((2, 3, 4, 6)), 20.0) if long else (rng.choice((1, 1, 2, 2, 3)), 4.0)
-    faults += [_fault(rng, rng.choice(KINDS) or rng.choice(EC2), rng.randrange(machines), span=span) for _ in range(count)]
+    for _ in range(count):
+        faults += _faults(rng, rng.choice(KINDS) or rng.choice(EC2), rng.randrange(machines), span=span)
     imds = rng.random() < 0.25 or any(fault.what is What.IMDS for fault in faults)
     if imds and rng.random() < 0.4:
         faults.append(_fault(rng, What.NOTICE, rng.randrange(machines), span=5.0))
@@ -139,7 +146,7 @@ def schedule_of(seed: int, *, long: bool = False) -> Schedule:
 def _trainings(rng: random.Random, *, long: bool) -> tuple[Training, ...]:
     found: list[Training] = []
     for number in range(rng.choice((1, 1, 1, 2, 2, 3) if long else (1, 1, 1, 1, 2))):
-        what = rng.choice(("file", "folder", "rewrite", "mixed", "mixed"))
+        what = rng.choice(("file", "folder", "twice", "mixed", "mixed"))
         count = rng.randrange(3, 8) if long else rng.choice((1, 1, 2, 2, 3))
         acts = tuple(
             Act(what if what != "mixed" else rng.choice(ACTS), round(_gap(rng, 3.0 if long else 1.2), 2), _size(rng))
@@ -159,12 +166,24 @@ def _size(rng: random.Random) -> int:
     return rng.choice((40, 40, 200, 200, 300, 600))
 
 
+def _faults(rng: random.Random, what: What, machine: int, *, span: float) -> Iterator[Fault]:
+    """One, and what it takes for it to matter: that something waits to be sent meanwhile."""
+    fault = _fault(rng, what, machine, span=span)
+    yield fault
+    if what in (What.FORGOTTEN, What.DISK_FULL) and rng.random() < 0.7:
+        begins = round(max(0.0, fault.at - rng.uniform(0.0, 2.0)), 2)
+        yield Fault(What.UNSENT, begins, 3.0, rng.choice((0.5, 1.0)), machine)
+
+
 def _fault(rng: random.Random, what: What, machine: int, *, span: float) -> Fault:
     at = round(rng.uniform(0.0, span), 2)
     match what:
         case What.KILL:
             switch = int(10 ** rng.uniform(1.0, 3.2))
             return Fault(what, switch, rng.choice((0.0, 0.0, 2.0, 10.0)), machine=machine)
+        case What.KILL_AT:
+            key = rng.choice(KEYS)
+            return Fault(what, rng.choice((1, 1, 2, 2, 3, 4)), rng.choice((0.0, 2.0)), machine=machine, key=key)
         case What.CLOCK:
             return Fault(what, at, machine=machine, by=rng.choice((-600.0, -30.0, -1.0, -0.3, 0.3, 5.0, 120.0, 3600.0)))
         case What.NOTICE:

@@ -201,6 +201,10 @@ class ScriptedTrainer:
                 self._saved(name, body)
             case "rewrite":
                 self._rewrite("last.pt", self._random(act.size))
+            case "twice":
+                self._rewrite("last.pt", self._random(act.size))
+                self.disk.runtime.sleep(0.06 * self.disk.runtime.random())
+                self._rewrite("last.pt", self._random(act.size))
             case "copy" if self._newest:
                 self._rewrite("best.pt", self._newest)
             case "grown" if self._newest:

@@ -30,6 +30,7 @@ from tests.simulation.seeded import EPOCH, Scheduler, SimTask, Stuck
 from tests.simulation.told import Told
 from tests.simulation.trainers import History, Stood
 from tests.simulation.weather import Weather
+from tests.simulation.wire import WRITES
 
 PART = 192
 """Bytes of the smallest part of an upload, so that small files have several."""
@@ -75,6 +76,8 @@ class World:
         self.promises = Promises(self.store, self.keys, self.history, schedule.retention, self.weather.damaged)
         self.machines: list[Machine] = []
         self._kills = sorted((f for f in schedule.faults if f.what is What.KILL), key=lambda fault: fault.at)
+        self._calls = {fault: int(fault.at) for fault in schedule.faults if fault.what is What.KILL_AT}
+        self._now: list[Fault] = []
         self._coming = 0
         self._turns = -1
         self._fenced = False
@@ -87,7 +90,7 @@ class World:
     def _run(self) -> None:
         self._add(0)
         for fault in self.schedule.faults:
-            if fault.what in AT_ONCE and fault.what is not What.KILL:
+            if fault.what in AT_ONCE - {What.KILL, What.KILL_AT}:
                 self._later(fault.at, lambda fault=fault: self._strike(fault))  # type: ignore[misc]
         try:
             self.scheduler.run(lambda: not self._coming and all(m.trained or m.lost for m in self.machines), limit=LIMIT)
@@ -172,6 +175,7 @@ class World:
         if self.schedule.imds:
             machine.metadata = FakeMetadata()
         self.machines.append(machine)
+        machine.called = lambda method, key: self._called(number, method, key)
         Told(machine, self.promises)
         machine.train(self.schedule.trainings[number])
         self._begin(machine)
@@ -219,6 +223,8 @@ class World:
         self.promises.at_every_step()
         for task in self.scheduler.failed:
             self._failed(task)
+        while self._now:
+            self._kill(self._now.pop())
         while self._kills and self.scheduler.steps >= self._kills[0].at:
             self._kill(self._kills.pop(0))
 
@@ -230,6 +236,13 @@ class World:
             if machine.life.group == task.group:
                 machine.kill()
                 self._later(PAUSE, lambda machine=machine: self._begin(machine))  # type: ignore[misc]
+
+    def _called(self, machine: int, method: str, key: str) -> None:
+        for fault in self._calls:
+            if fault.machine == machine and method in WRITES and fault.key in key:
+                self._calls[fault] -= 1
+                if not self._calls[fault]:
+                    self._now.append(fault)
 
     def _kill(self, fault: Fault) -> None:
         living = [m for m in self._living() if m.number == fault.machine]
