@@ -90,6 +90,24 @@ class SimStager(Stager):
                 self._close(key)
 
 
+class SlowStager(Stepping):
+    """Between a file's opening and its reading time goes by, on a disk that others use too."""
+
+    def __getattr__(self, name: str) -> Any:
+        call = super().__getattr__(name)
+        if name != "open":
+            return call
+
+        def opened(*arguments: Any) -> Any:
+            descriptor = call(*arguments)
+            if (roll := self._runtime.random()) < 0.3:
+                self._runtime.sleep(0.3 * roll)
+            return descriptor
+
+        setattr(self, name, opened)
+        return opened
+
+
 class KillableLocks(Locks):
     """Locks that the kernel frees when their holder is killed, as it does with flock."""
 

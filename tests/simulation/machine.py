@@ -25,8 +25,8 @@ from tests.fakes.metadata import FakeMetadata
 from tests.fakes.processes import BOOT, FakeProcesses
 from tests.fakes.tag_store import TagStore
 from tests.simulation.around import Around
-from tests.simulation.local import KillableLocks, NotedJournal, SimJournal, SimStager
-from tests.simulation.ports import SimWatcher, Stepping
+from tests.simulation.local import KillableLocks, NotedJournal, SimJournal, SimStager, SlowStager
+from tests.simulation.ports import SimWatcher
 from tests.simulation.schedule import Training, What
 from tests.simulation.seeded import EPOCH, Clock, Scheduler, Seeded
 from tests.simulation.trainers import Disk, History, ScriptedTrainer
@@ -211,7 +211,7 @@ class Machine:
         )
         self.lives.append(life)
         journal = cast(Journal, SimJournal(life.journal, runtime, self._meets(What.JOURNAL_FULL)))
-        stager = cast(Stager, Stepping(life.stager, runtime))
+        stager = cast(Stager, SlowStager(life.stager, runtime))
 
         def main() -> None:
             around = Around(self, runtime)

@@ -91,7 +91,13 @@ MUTANTS = (
     Mutant("journal-first", "the journal says committed before S3 does", 2, ((Sender, "_commit", bugs.journal_first),)),
     Mutant("gives-up", "a row is dropped at its second failure", 2, (_wrapped(Sender, "_again", bugs.give_up),)),
     Mutant("hints-ignored", "only the rescan is listened to", 2, ((Gatherer, "_hint", nothing),)),
-    Mutant("newest-let-go", "on a full disk the newest is let go", 2, ((waiting, "superseded", bugs.any_but_claimed),)),
+    Mutant(
+        "newest-let-go",
+        "on a full disk the newest is let go",
+        2,
+        ((waiting, "superseded", bugs.any_but_claimed),),
+        most=2000,
+    ),
     Mutant(
         "log-after-send",
         "a piece of the log is journalled after it is put",

@@ -179,13 +179,15 @@ class Promises:
         `alive`: when each machine had an agent that got every hint; `lost`: machines that were taken away; `excused`: of what
         has gone, what that agent could not hold.
         """
-        named: set[tuple[int, str]] = set()
+        seen: set[tuple[int, str]] = set()
         for one in self.history.stood:
-            first, rewritten = (one.machine, one.name) not in named, one.name in REWRITTEN
-            named.add((one.machine, one.name))
-            beside = _was_beside(one, alive.get(one.machine, [])) and not (first and rewritten) and not excused(one)
-            must = one.machine not in lost and (one.until is None or beside)
+            beside = _was_beside(one, alive.get(one.machine, [])) and not excused(one)
+            name = one.machine, one.name
+            held = one.until is None or (beside and (one.name not in REWRITTEN or name in seen))
+            must = one.machine not in lost and held
             assert not must or self.committed(one), f"{one.name} of {one.since} to {one.until} was lost"
+            if beside:
+                seen.add(name)
         complete = [key for key, m in self.manifests.items() if m.complete]
         kept = [key for key in complete if not self._is_condemned(key)]
         assert len(kept) >= min(len(complete), self.retention.keep_last or len(complete)), "retention took too many"
