@@ -17,7 +17,6 @@ from runctl_agent.contract.tags import read as read_tags
 from runctl_agent.disk.lock import lock_file_name
 from runctl_agent.disk.mounts import Mount
 from runctl_agent.disk.stage import Stager
-from runctl_agent.pipeline import Pipeline
 from runctl_agent.records import Change, Instance, ProcessId
 from runctl_agent.store.journal import Journal
 from tests.fakes.memory_store import MemoryStore
@@ -25,6 +24,7 @@ from tests.fakes.metadata import FakeMetadata
 from tests.fakes.processes import BOOT, FakeProcesses
 from tests.fakes.tag_store import TagStore
 from tests.simulation.around import Around
+from tests.simulation.heard import Heard
 from tests.simulation.local import KillableLocks, NotedJournal, SimJournal, SimStager, SlowStager
 from tests.simulation.ports import SimWatcher
 from tests.simulation.schedule import Training, What
@@ -43,18 +43,6 @@ SEEN = 30
 """Seconds for which a training goes on until an agent looks at it."""
 
 
-class Told(Pipeline):
-    """The agent, heard. `listen` is called before a state is put together, and gives who hears it."""
-
-    listen: Callable[[], Callable[[State], None]] = staticmethod(lambda: lambda state: None)
-
-    def tell(self) -> State:
-        hear = self.listen()
-        state = super().tell()
-        hear(state)
-        return state
-
-
 @dataclass
 class Life:
     """One agent process."""
@@ -65,7 +53,7 @@ class Life:
     journal: Journal
     locks: KillableLocks
     stager: SimStager
-    pipeline: Told | None = None
+    pipeline: Heard | None = None
     watcher: SimWatcher | None = None
     ready: bool = False
     living: bool = True
@@ -119,7 +107,7 @@ class Machine:
         self.alive: list[tuple[float, float]] = []
         self.uploads: set[str] = set()
         self.called: Callable[[str, str], None] = lambda method, key: None
-        self.listen = Told.listen
+        self.listen = Heard.listen
         self.ended = Ended()
         self.process: ProcessId | None = None
         self.trained = False
@@ -215,7 +203,7 @@ class Machine:
 
         def main() -> None:
             around = Around(self, runtime)
-            pipeline = Told(runtime, self.spec, self.keys, home, home, journal, stager, life.locks, around)
+            pipeline = Heard(runtime, self.spec, self.keys, home, home, journal, stager, life.locks, around)
             pipeline.listen = self.listen
             life.pipeline, life.watcher = pipeline, around.made
             pipeline.start()
