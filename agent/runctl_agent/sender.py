@@ -159,11 +159,8 @@ class Sender:
             if lock is not None and not lock.still_ours():
                 log.warning("the lock file of %s was replaced; the journal's claim decides", finished.name)
             self._commit(row, self._manifest(row, files))
-        except SourceChanged as error:
-            self._drop(row, error)
-        except GaveWay as error:
-            log.info("%s", error)
-            self._journal.give_back(row.id)
+        except (SourceChanged, GaveWay) as error:
+            self._give_up(row, error)
         except RunctlError as error:
             self._again(row, error)
         except OSError as error:
@@ -204,6 +201,17 @@ class Sender:
         if not manifest.complete:
             self.incomplete = f"{manifest.checkpoint} was committed as it stood: it never became whole"
         log.info("committed %s, step %d, %d bytes, epoch %d", manifest.checkpoint, manifest.step, manifest.size, manifest.epoch)
+
+    def _give_up(self, row: Row, error: SourceChanged | GaveWay) -> None:
+        """What the journal can't take is done again at the next try: a row that stays claimed would wait for ever."""
+        try:
+            if isinstance(error, SourceChanged):
+                self._drop(row, error)
+            else:
+                log.info("%s", error)
+                self._journal.give_back(row.id)
+        except JournalError as unwritable:
+            self._again(row, unwritable)
 
     def _drop(self, row: Row, error: SourceChanged) -> None:
         log.info("dropped, the new content goes instead: %s", error)
