@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from runctl_agent.contract.manifest import Latest, Manifest, encode_latest
-from runctl_agent.errors import RunctlError, StoreUnavailable
+from runctl_agent.errors import RunctlError, SourceChanged, StoreUnavailable
 from runctl_agent.store.catalog import Ranked
 from runctl_agent.store.conditional import Outcome
 from runctl_agent.store.objects import Got, ObjectStore
@@ -162,3 +162,11 @@ def trainer_first(take: Original) -> Original:
         return take(self)
 
     return noted
+
+
+def drop_once(self: Any, row: Any, error: RunctlError) -> None:
+    """Whether the journal takes it or not."""
+    if isinstance(error, SourceChanged):
+        self._drop(row, error)
+    else:
+        self._journal.give_back(row.id)

@@ -90,6 +90,9 @@ MUTANTS = (
     ),
     Mutant("journal-first", "the journal says committed before S3 does", 2, ((Sender, "_commit", bugs.journal_first),)),
     Mutant("gives-up", "a row is dropped at its second failure", 2, (_wrapped(Sender, "_again", bugs.give_up),)),
+    Mutant(
+        "row-held-for-ever", "a row that can't be dropped stays claimed", 2, ((Sender, "_give_up", bugs.drop_once),), most=3000
+    ),
     Mutant("hints-ignored", "only the rescan is listened to", 2, ((Gatherer, "_hint", nothing),)),
     Mutant(
         "newest-let-go",

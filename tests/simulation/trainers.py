@@ -115,9 +115,9 @@ class Disk:
         self._open.append(out)
         piece = max(1, -(-len(body) // 3))
         for start in range(0, len(body) - (piece if torn else 0), piece):
+            self.runtime.sleep(0.02 * self.runtime.random())
             out.write(body[start : start + piece])
             self._stamp(target)
-            self.runtime.sleep(0.02 * self.runtime.random())
         out.close()
         self._open.remove(out)
         self._stamp(target)
