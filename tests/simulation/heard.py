@@ -30,3 +30,9 @@ class Heard(Pipeline):
     def _facts(self) -> Facts:
         self._hear = self.listen()
         return super()._facts()
+
+    def die(self) -> None:
+        """What the kernel closes."""
+        for reader in self.gatherer._readers.values():
+            reader.close()
+        self._shipping.close()

@@ -225,6 +225,8 @@ class Machine:
         if self.living:
             self.life.living = False
             self.life.journal.close()
+            if self.life.pipeline is not None:
+                self.life.pipeline.die()
 
     def lose(self) -> None:
         """Without notice, disk and all."""
