@@ -84,8 +84,12 @@ class World:
         """Whether somebody may have been: he commits and moves no pointer."""
 
     def run(self) -> None:
-        with small_parts():
-            self._run()
+        try:
+            with small_parts():
+                self._run()
+        finally:
+            for machine in self.machines:
+                machine.disk.lost()  # what a trainer had open, where a broken promise ended it
 
     def _run(self) -> None:
         self._add(0)
