@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check attack faults simulation e2e-trainers interruptions containers systemd metrics e2e-machine report-shot e2e-vm packer lock audit large bench bench-smoke clean
+.PHONY: demo test check attack faults soak proof simulation e2e-trainers interruptions containers systemd metrics e2e-machine report-shot e2e-vm packer lock audit large bench bench-smoke clean
 
 demo: $(VENV)/.installed  ## a training is launched, its machine lost, and nothing else
 	@$(BIN)/runctl-demo
@@ -23,6 +23,8 @@ simulation: $(VENV)/.installed  ## ten thousand schedules of faults, and every d
 	$(BIN)/python -m tests.simulation.sweep 10000
 	$(BIN)/python -m tests.simulation.mutants
 
+proof: simulation attack faults soak  ## all that takes longer than make test; needs root
+
 e2e-trainers: $(VENV)/.trainers  ## torch, transformers, Lightning and DCP train on the CPU, and resume
 	$(BIN)/pytest -n 2 -rP --show-capture=stdout tests/e2e/trainers
 
@@ -37,6 +39,9 @@ systemd: $(VENV)/.installed  ## the agent's unit and the training's under a real
 
 faults: $(VENV)/.installed  ## 200 kills, a minute frozen, trainers killed while writing: real processes, a server of its own; five minutes
 	$(BIN)/pytest -n 2 --timeout=1200 -rP --show-capture=stdout tests/proof
+
+soak: $(VENV)/.installed  ## an hour of faults at random: nothing lost, and memory, descriptors and threads flat
+	$(BIN)/python -m tests.proof.soak
 
 attack: $(VENV)/.installed  ## a training's user against root's agent; needs root
 	$(BIN)/pytest -n 2 tests/attack
