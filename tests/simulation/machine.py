@@ -117,6 +117,7 @@ class Machine:
         self.powered_off = False
         self._left: list[Training] = []
         scheduler.at_end(self._close)
+        scheduler.at_end(self.disk.lost)
 
     @property
     def life(self) -> Life:

@@ -17,11 +17,12 @@ from tests.simulation.promises import Promises
 def nothing_is_left(machine: Machine) -> None:
     """On the machine, and of its uploads in S3, once everything is durable."""
     journal = machine.life.journal
-    assert journal.behind().checkpoints == 0
-    assert journal.owed_aborts() == []
+    behind, owed = journal.behind().checkpoints, journal.owed_aborts()
+    assert (behind, owed) == (0, []), f"{behind} rows are still pending, and {len(owed)} aborts owed"
     open_ones = machine.uploads & machine.store.uploads.keys()
     assert not open_ones, f"uploads are left: {sorted(machine.store.uploads[one].key for one in open_ones)}"
-    assert machine.life.locks.held() == []
+    locked = machine.life.locks.held()
+    assert not locked, f"locks are held: {locked}"
     for lock in sorted((machine.folder / "locks").glob("*.lock")):
         with lock.open() as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -49,4 +50,4 @@ def the_newest_is_restored(promises: Promises, folder: Path, runtime: Runtime) -
     restorer = Restorer(cast(ObjectStore, promises.store), promises.keys, runtime)
     restored = restorer.restore(str(folder))
     assert restored.manifest == promises.manifests[newest], f"{restored.manifest.checkpoint} was restored, {newest} is the newest"
-    assert not restored.passed_by
+    assert not restored.passed_by, f"it was passed by: {restored.passed_by}"
