@@ -57,6 +57,7 @@ class Promises:
         self.history = history
         self.retention = retention or Retention()
         self.manifests: dict[str, Manifest] = {}
+        self._too_late: dict[str, Manifest] = {}
         self._damaged = damaged
         self._objects = store.objects = Recorded(store.objects)
         self._gc = Gc()
@@ -78,8 +79,11 @@ class Promises:
             elif key.startswith((self.keys.manifests, f"{self.keys.base}data/")):
                 self._is_not_overwritten(key)
         for key in changed:
-            if key.startswith(self.keys.manifests) and key not in self.manifests and not self._is_condemned(key):
-                self._commits(key, self._whole(key))
+            if key in self._objects and key.startswith(self.keys.manifests) and key not in self.manifests:
+                if self._is_condemned(key):
+                    self._comes_too_late(key)
+                else:
+                    self._commits(key, self._whole(key))
         if self.keys.epoch in changed:
             self._epoch_rises()
         if self.keys.latest in changed or self.keys.gc in changed:
@@ -118,6 +122,12 @@ class Promises:
         self.manifests[key] = manifest
         for file in manifest.files:
             self._named_by[self.keys.absolute(file.object)].add(key)
+
+    def _comes_too_late(self, key: str) -> None:
+        """Retention had condemned it, by its pin, before it was committed: as if it had been committed and taken."""
+        manifest = decode_manifest(self._objects[key].body)
+        assert isinstance(manifest, Manifest), f"{key}: {manifest}"
+        self._too_late[key] = manifest
 
     def _whole(self, key: str) -> Manifest:
         """A checkpoint exists if its manifest does: every byte is there, and is what the trainer wrote."""
@@ -163,8 +173,12 @@ class Promises:
         assert self._highest is None or now >= self._highest, "latest went back"
         self._highest = now
 
+    def ever(self) -> list[Manifest]:
+        """All that was ever committed."""
+        return [*self.manifests.values(), *self._too_late.values()]
+
     def committed(self, one: Stood) -> bool:
-        return any((m.checkpoint, content_of(m)) == (one.name, one.content) for m in self.manifests.values())
+        return any((m.checkpoint, content_of(m)) == (one.name, one.content) for m in self.ever())
 
     def missing(self, machine: int) -> list[Stood]:
         """What is complete on its disk, and not committed."""

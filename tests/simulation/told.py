@@ -59,7 +59,7 @@ class Told:
 
     def _names_what_is_there(self, state: State) -> None:
         if state.checkpoint is not None:
-            found = [m for m in self._promises.manifests.values() if m.checkpoint == state.checkpoint and m.step == state.step]
+            found = [m for m in self._promises.ever() if m.checkpoint == state.checkpoint and m.step == state.step]
             assert any(m.complete for m in found), f"{state.checkpoint}, step {state.step}, is said to be safe"
 
     def _ended_as_it_says(self, state: State) -> None:
