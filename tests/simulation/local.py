@@ -17,11 +17,14 @@ from tests.simulation.seeded import Seeded
 
 
 class NotedJournal(Journal):
-    """The real one. `uploads`: the multipart uploads that it was ever told of."""
+    """The real one. `uploads`: the multipart uploads that it was ever told of; `gone` hears the name of what is let go."""
 
-    def __init__(self, path: str, *, owner: str, lock: AbstractContextManager[object], uploads: set[str]) -> None:
+    def __init__(
+        self, path: str, *, owner: str, lock: AbstractContextManager[object], uploads: set[str], gone: Callable[[str], None]
+    ) -> None:
         super().__init__(path, owner=owner, alive=lambda other: other == owner, lock=lock)
         self._uploads = uploads
+        self._gone = gone
         # Nobody else opens it while it is open, and no simulated machine's disk forgets what was written and not synced.
         for pragma in ("locking_mode = EXCLUSIVE", "synchronous = OFF"):
             self._database._connection.execute(f"PRAGMA {pragma}")
@@ -33,12 +36,16 @@ class NotedJournal(Journal):
     def let_go(self, row_id: int, reason: str) -> bool:
         """For want of room: never the newest complete one."""
         with self._database.read() as connection:
-            newest = connection.execute(
-                """SELECT id, name FROM rows WHERE state <> 'dropped' AND complete
-                ORDER BY weights DESC, finished_at DESC, id DESC LIMIT 1"""
+            newest, name = connection.execute(
+                """SELECT (SELECT id FROM rows WHERE state <> 'dropped' AND complete
+                ORDER BY weights DESC, finished_at DESC, id DESC LIMIT 1), name FROM rows WHERE id = ?""",
+                (row_id,),
             ).fetchone()
-        assert newest is None or newest[0] != row_id, f"{newest[1]} is let go, and is the newest"
-        return super().let_go(row_id, reason)
+        assert newest != row_id, f"{os.fsdecode(name)} is let go, and is the newest"
+        done = super().let_go(row_id, reason)
+        if done:
+            self._gone(os.fsdecode(name))
+        return done
 
 
 class SimJournal(Stepping):

@@ -106,6 +106,7 @@ class Machine:
         self.lives: list[Life] = []
         self.alive: list[tuple[float, float]] = []
         self.uploads: set[str] = set()
+        self.let_go: list[tuple[str, float]] = []
         self.called: Callable[[str, str], None] = lambda method, key: None
         self.listen = Heard.listen
         self.ended = Ended()
@@ -194,7 +195,7 @@ class Machine:
             group,
             self.scheduler.mono,
             runtime,
-            NotedJournal(path, owner=group, lock=runtime.lock(), uploads=self.uploads),
+            NotedJournal(path, owner=group, lock=runtime.lock(), uploads=self.uploads, gone=self._lets_go),
             KillableLocks(str(self.folder / "locks"), self.boot),
             SimStager(home, keep_free=0.0, roots=[str(self.root)], mount=lambda path: mount, full=self._meets(What.DISK_FULL)),
         )
@@ -210,6 +211,11 @@ class Machine:
             pipeline.start()
 
         self.scheduler.spawn(group, MAIN, main)
+
+    def _lets_go(self, name: str) -> None:
+        """For want of room, and for no other reason."""
+        assert self.weather.rages(self.number, What.DISK_FULL), f"{name} is let go, and there is room"
+        self.let_go.append((name, self.scheduler.mono))
 
     def _meets(self, what: What) -> Callable[[], bool]:
         return lambda: self.weather.strikes(self.number, what) is not None

@@ -164,7 +164,9 @@ class World:
         return isinstance(state, State) and state.instance == holder.instance and state.phase in AT_REST
 
     def _excused(self, one: Stood) -> bool:
-        """Whether the disk had no room for it, or the agent no word of it, while it stood."""
+        """Whether the disk had no room for it, or the agent no word of it, while it stood; or it was let go later."""
+        if any(name == one.name and one.since <= at for name, at in self.machines[one.machine].let_go):
+            return True
         spans = self.weather.spans(one.machine, What.DISK_FULL, What.JOURNAL_FULL, What.DEAF)
         until = one.until or self.scheduler.mono
         return any(since <= until and one.since <= end + LATENCY for since, end in spans)
