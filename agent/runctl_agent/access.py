@@ -95,6 +95,7 @@ def require_readable(directory: int, file: int, shown: str) -> None:
 @contextmanager
 def _way(path: str) -> Iterator[tuple[int, list[Access]]]:
     """The last component's descriptor, and whose links led there. Every directory on the way is one that these may search."""
+    os.access(os.path.join(path, "."), os.F_OK)  # what is mounted on demand is: O_PATH alone asks for no mount (open(2))
     left = [part for part in reversed(path.split("/")) if part not in ("", ".")]
     owners: list[Access] = []
     trail = [os.open("/", _LOOK | os.O_DIRECTORY)]
@@ -102,11 +103,12 @@ def _way(path: str) -> Iterator[tuple[int, list[Access]]]:
         followed = 0
         while left:
             part = left.pop()
+            _require(trail[-1], owners, SEARCH, path)
             if part == "..":
+                _require_directory(trail[-1], path)
                 if len(trail) > 1:
                     os.close(trail.pop())
                 continue
-            _require(trail[-1], owners, SEARCH, path)
             fd = os.open(part, _LOOK, dir_fd=trail[-1])
             found = os.fstat(fd)
             if not stat.S_ISLNK(found.st_mode):
@@ -125,8 +127,7 @@ def _way(path: str) -> Iterator[tuple[int, list[Access]]]:
                 while len(trail) > 1:
                     os.close(trail.pop())
             left += [step for step in reversed(target.split("/")) if step not in ("", ".")]
-        if not stat.S_ISDIR(os.fstat(trail[-1]).st_mode):
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+        _require_directory(trail[-1], path)
         yield trail[-1], owners
     finally:
         for fd in trail:
@@ -163,6 +164,11 @@ def _planter(link: os.stat_result, directory: os.stat_result) -> int:
         return directory.st_uid
     anybody = directory.st_mode & stat.S_IWOTH and not directory.st_mode & stat.S_ISVTX
     return NOBODY if anybody else ROOT
+
+
+def _require_directory(fd: int, path: str) -> None:
+    if not stat.S_ISDIR(os.fstat(fd).st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
 
 
 def _require(fd: int, owners: Sequence[Access], want: int, path: str) -> None:
