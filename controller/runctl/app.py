@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import sys
@@ -55,6 +54,8 @@ def agreed(doing: str, lost: str) -> bool:
 
 def put(plain: Mapping[str, object]) -> None:
     """The one document of `--json`. ASCII, so that what is no Unicode in a name survives."""
+    import json
+
     typer.echo(json.dumps(plain))
 
 

@@ -17,10 +17,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from runctl_agent.errors import RefusedError, RunctlError, TimedOutError
 
-from .documents import Error, Failure
+if TYPE_CHECKING:
+    from .documents import Error, Failure
 
 TRAINING_FAILED = 10
 INTERRUPTED = 11

@@ -6,9 +6,6 @@ from typing import Annotated
 
 import typer
 
-from runctl_agent.contract.document import total
-from runctl_agent.contract.malformed import Malformed
-from runctl_agent.contract.units import duration
 from runctl_agent.errors import UsageError
 
 DEFAULT_TYPE = "g5.xlarge"
@@ -136,6 +133,10 @@ def types(value: str) -> tuple[str, tuple[str, ...]]:
 
 def seconds(option: str, value: str) -> float:
     """Raises UsageError."""
+    from runctl_agent.contract.document import total
+    from runctl_agent.contract.malformed import Malformed
+    from runctl_agent.contract.units import duration
+
     found = total(duration, float(value) if value.isdecimal() else value)
     if isinstance(found, Malformed):
         raise UsageError(f"{option} {value!r:.40} is no time", found.reason, f"{option} 15m")

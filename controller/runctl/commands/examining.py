@@ -6,7 +6,6 @@ import typer
 
 from runctl import options
 from runctl.app import put, say
-from runctl.documents import Examined
 from runctl.options import Destination, Json
 
 
@@ -28,6 +27,7 @@ def doctor(
     Nothing is launched. In S3 one small object is written, and deleted again.
     """
     from runctl.doctor import Doctor
+    from runctl.documents import Examined
     from runctl.draft import owner
     from runctl.launched import Launched
     from runctl.session import Session

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,5 +63,7 @@ def _print(policy: Policy, apply: str, as_json: bool) -> None:
     if as_json:
         put(policy)
         return
+    import json
+
     say(json.dumps(policy, indent=2))
     note(f"kept in a FILE, it is put in place by: {apply}")
