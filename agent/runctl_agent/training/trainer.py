@@ -226,10 +226,7 @@ class LinuxProcesses:
 def adopt(
     processes: Processes, pid: int, user: str, *, euid: int | None = None, written_by: int | None = None
 ) -> ProcessId | str:
-    """The process that a pid file names, or why it is not believed.
-
-    `user` empty, where the agent is root: the process of whoever wrote the file (a file of root's vouches for any).
-    """
+    """The process that a pid file names, or why not. Without `user` it names its writer's own; root's vouches for any."""
     if pid == os.getpid():
         return f"pid {pid} is the agent itself"
     if pid == 1:
