@@ -95,7 +95,7 @@ def test_an_agent_does_all_that_it_does(tmp_path: Path, place: S3) -> None:
         for step in range(1, 5):
             sharded(watched, step, content[:-5] + step.to_bytes(5))
             own.wait_for(partial(has_commits, step), process)
-        own.wait_for(lambda _: not any("/model-2/" in key for key in everything(place)), process)
+        own.wait_for(lambda _: not any("/whole/" in key and "/model-2/" in key for key in everything(place)), process)
         status = own.status()
     assert (status["conditions"], status["error"]) == ([], "")
     kept = committed(place, "whole")
