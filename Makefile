@@ -9,6 +9,7 @@ demo: $(VENV)/.installed  ## a training is launched, its machine lost, and nothi
 	@$(BIN)/runctl-demo
 
 test: $(VENV)/.installed  ## everything but the real trainers and the large files, in parallel
+	@$(BIN)/python -m compileall -q agent controller simulator tests  # once, and not by each of a thousand processes
 	$(BIN)/pytest --ignore=tests/e2e/trainers --ignore=tests/bench --ignore=tests/large \
 		--ignore=tests/interruptions --ignore=tests/containers --ignore=tests/metrics --ignore=tests/packer/machine --ignore=tests/systemd \
 		--ignore=tests/vm --ignore=tests/machine --ignore=tests/browser --ignore=tests/attack --ignore=tests/proof

@@ -74,5 +74,7 @@ def _root(context: typer.Context, version: options.Version = False) -> None:
 
 def main() -> None:
     """The entry point."""
+    # botocore takes from it only what the standard library's ssl gives too; where pyOpenSSL is installed, it costs 0.1 s.
+    sys.modules.setdefault("urllib3.contrib.pyopenssl", None)  # type: ignore[arg-type]
     completing = "_RUNCTL_COMPLETE" in os.environ
     guarded(application(None if completing else frozenset(sys.argv[1:])))

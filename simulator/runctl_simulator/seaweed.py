@@ -70,6 +70,11 @@ class SeaweedFS:
 
     def __enter__(self) -> SeaweedFS:
         self.data.mkdir(parents=True)
+        self.start()
+        return self
+
+    def start(self) -> None:
+        """Also again, after `kill`: with what it had stored."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._argv(),
@@ -84,11 +89,13 @@ class SeaweedFS:
         except BaseException:
             self.__exit__()
             raise
-        return self
 
-    def __exit__(self, *_: object) -> None:
+    def kill(self) -> None:
         self._process.kill()
         self._process.wait()
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
         shutil.rmtree(self.data, ignore_errors=True)
         for port in self.ports:  # its sockets lie in /tmp, whatever TMPDIR says, and are named by port
             for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
@@ -134,7 +141,8 @@ class SeaweedFS:
             while True:
                 try:
                     client.put_object(Bucket=BUCKET, Key="ready", Body=b"")
-                    client.create_bucket(Bucket=OTHER_BUCKET)
+                    with suppress(client.exceptions.BucketAlreadyExists, client.exceptions.BucketAlreadyOwnedByYou):
+                        client.create_bucket(Bucket=OTHER_BUCKET)
                     return
                 except (BotoCoreError, ClientError) as error:
                     if self._process.poll() is not None or time.monotonic() > end:

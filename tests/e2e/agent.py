@@ -62,13 +62,23 @@ class Agent:
         with self.log.open("ab") as log:
             return subprocess.Popen(self.argv("run"), env=self.env, stderr=log, stdout=log, cwd=self.workdir)
 
-    @contextmanager
-    def running(self) -> Iterator[subprocess.Popen[bytes]]:
-        """The daemon, from the first status that is its own to SIGTERM; it must end by itself and well."""
+    def begin(self) -> subprocess.Popen[bytes]:
+        """Started, and its first status is there."""
         before = self._told_at()
         process = self.start()
         try:
             self.wait_for(lambda status: status["phase"] != "starting" and self._told_at() != before, process)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        return process
+
+    @contextmanager
+    def running(self) -> Iterator[subprocess.Popen[bytes]]:
+        """The daemon, from the first status that is its own to SIGTERM; it must end by itself and well."""
+        process = self.begin()
+        try:
             yield process
             process.send_signal(signal.SIGTERM)
             assert process.wait(60) == 0, self.log.read_text()

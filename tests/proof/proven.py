@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from runctl_agent.contract.keys import Keys
@@ -16,6 +19,20 @@ from tests.e2e.seaweed import S3
 
 def body(step: int, size: int) -> bytes:
     return random.Random(step).randbytes(size)
+
+
+@contextmanager
+def cut_off(endpoint: str) -> Iterator[None]:
+    """Of the server at `endpoint`: both ways, and without a word: no connection is refused or reset."""
+    port = endpoint.rpartition(":")[2]
+    rules = [["-p", "tcp", side, port, "-j", "DROP"] for side in ("--dport", "--sport")]
+    for rule in rules:
+        subprocess.run(["iptables", "-w", "-I", "INPUT", "-i", "lo", *rule], check=True)
+    try:
+        yield
+    finally:
+        for rule in rules:
+            subprocess.run(["iptables", "-w", "-D", "INPUT", "-i", "lo", *rule], check=True)
 
 
 class Proven(Agent):
@@ -34,6 +51,17 @@ class Proven(Agent):
         self.sizes[step] = size
         os.rename(new, self.watched / f"model_step_{step}.bin")
 
+    def until_it_sends(self, process: subprocess.Popen[bytes], step: int, size: int) -> None:
+        """A new one, in the middle of its upload or just after it."""
+        before = self.status()["sent_total"]
+        self.save(step, size)
+        self.wait_for(lambda status: status["sent_total"] > before or status["sent_bytes"] > 0, process)
+
+    def until_quiet(self, process: subprocess.Popen[bytes]) -> None:
+        """All that was saved is committed, and nothing is wrong any more."""
+        wanted = {"commits": len(self.sizes), "pending_checkpoints": 0, "error": "", "conditions": []}
+        self.wait_for(lambda status: status.items() >= wanted.items(), process, seconds=300)
+
     def until_all_is_safe(self) -> None:
         with self.running() as process:
             self.wait_for(
@@ -43,20 +71,25 @@ class Proven(Agent):
     def _names(self) -> list[str]:
         return sorted(manifest.checkpoint for manifest in committed(self.s3, self.run))
 
-    def prove(self) -> str:
-        """Every checkpoint is there once, verifies byte for byte, and no upload is left; the counts, for people."""
-        wanted = sorted(f"model_step_{step}.bin" for step in self.sizes)
+    def prove(self, fleeting: int = 0) -> str:
+        """Every checkpoint is there once, verifies byte for byte, and no upload is left; the counts, for people.
+
+        `fleeting`: up to this step they stood for less than a second, and may have been missed.
+        """
+        wanted = {f"model_step_{step}.bin" for step in self.sizes}
         found = self._names()
-        assert found == wanted, (
-            f"lost: {set(wanted) - set(found)}; doubled: {[name for name in set(found) if found.count(name) > 1]}"
-        )
+        missed = {step for step in self.sizes if step <= fleeting and f"model_step_{step}.bin" not in found}
+        lost = wanted - set(found) - {f"model_step_{step}.bin" for step in missed}
+        doubled = sorted({name for name in found if found.count(name) > 1})
+        assert (lost, doubled, set(found) - wanted) == (set(), [], set())
         back = self.place / "back"
         with self.s3.store() as store:
             restorer = Restorer(store, Keys(self.s3.prefix, self.run), ThreadRuntime())
-            for step, size in self.sizes.items():
+            for step in self.sizes.keys() - missed:
                 restored = restorer.restore(str(back), checkpoint=f"model_step_{step}.bin")
-                assert Path(restored.path).read_bytes() == body(step, size)
+                assert Path(restored.path).read_bytes() == body(step, self.sizes[step])
                 os.unlink(restored.path)
         uploads = self.s3.client().list_multipart_uploads(Bucket=self.s3.bucket).get("Uploads", [])
         assert uploads == []
-        return f"{len(wanted)} checkpoints, 0 lost, 0 doubled, {sum(self.sizes.values()) / 2**20:.0f} MiB verified"
+        size = sum(size for step, size in self.sizes.items() if step not in missed) / 2**20
+        return f"{len(found)} checkpoints, {len(missed)} missed, 0 lost, 0 doubled, {size:.0f} MiB verified"

@@ -1,7 +1,8 @@
 """An hour of all of it at random: python -m tests.proof.soak [--minutes N] [--seed N] (make soak).
 
-Checkpoints are written and rotated; the server freezes, the agent freezes, is stopped and is killed. At
-the end all is there once and whole, and within each life of the agent memory, descriptors and threads were flat.
+Checkpoints are written and rotated, alone and in storms, among bursts of other files; the server freezes, is killed, is cut off
+(iptables, root); the agent freezes, is stopped and is killed. At the end all is there once and whole, and within each life of the
+agent memory, descriptors and threads were flat.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import psutil
 
 from runctl_simulator.seaweed import SeaweedFS
 from tests.e2e.seaweed import S3
-from tests.proof.proven import Proven
+from tests.proof.proven import Proven, cut_off
 
 KEPT = 20
 """Checkpoints that rotation leaves."""
@@ -82,14 +83,16 @@ class Soak:
         self._stop(signal.SIGTERM)
 
     def _act(self) -> None:
-        acts = [self._save] * 200 + [self._freeze_server] * 4 + [self._freeze_agent] * 4 + [self._restart, self._kill]
-        act = self.chance.choice(acts)
+        often = [self._save] * 200 + [self._storm] * 4 + [self._burst] * 2
+        seldom = [self._freeze_server, self._freeze_agent, self._kill_server, self._cut_off] * 2 + [self._restart, self._kill]
+        act = self.chance.choice(often + seldom)
         self.done[act.__name__.strip("_")] = self.done.get(act.__name__.strip("_"), 0) + 1
         act()
 
-    def _save(self) -> None:
+    def _save(self, most: float = 7.0) -> None:
+        """From 1 KB to ten to the power of `most` bytes."""
         step = len(self.proven.sizes) + 1
-        self.proven.save(step, int(10 ** self.chance.uniform(3, 7)))
+        self.proven.save(step, int(10 ** self.chance.uniform(3, most)))
         old = self.proven.watched / f"model_step_{step - KEPT}.bin"
         old.unlink(missing_ok=True)
 
@@ -102,11 +105,35 @@ class Soak:
     def _frozen(self, pid: int) -> None:
         os.kill(pid, signal.SIGSTOP)
         try:
-            for _ in range(self.chance.randrange(1, 8)):
-                time.sleep(2.0)
-                self._save()
+            self._save_for_a_while()
         finally:
             os.kill(pid, signal.SIGCONT)
+
+    def _save_for_a_while(self) -> None:
+        for _ in range(self.chance.randrange(1, 8)):
+            time.sleep(2.0)
+            self._save()
+
+    def _kill_server(self) -> None:
+        self.server.kill()
+        self._save_for_a_while()
+        self.server.start()
+
+    def _cut_off(self) -> None:
+        with cut_off(self.server.endpoint):
+            self._save_for_a_while()
+
+    def _storm(self) -> None:
+        """Each stands for two seconds."""
+        for _ in range(2 * KEPT):
+            self._save(most=4.5)
+            time.sleep(2 / KEPT)
+
+    def _burst(self) -> None:
+        for number in range(20_000):
+            passing = self.proven.watched / f"shard-{number}.tmp"
+            passing.touch()
+            passing.unlink()
 
     def _restart(self) -> None:
         self._stop(signal.SIGTERM)
@@ -117,7 +144,7 @@ class Soak:
         self._begin()
 
     def _begin(self) -> None:
-        self.lives.append(Life(self.proven.start(), time.monotonic()))
+        self.lives.append(Life(self.proven.begin(), time.monotonic()))
 
     def _stop(self, number: signal.Signals) -> None:
         process = self.lives[-1].process

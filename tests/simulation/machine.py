@@ -117,6 +117,8 @@ class Machine:
         self.shutting_down = False
         self.powered_off = False
         self._left: list[Training] = []
+        self._written: tuple[bytes, State | None] = (b"", None)
+        self._read: tuple[dict[str, str], State | None] = ({}, None)
         scheduler.at_end(self._close)
         scheduler.at_end(self.disk.lost)
 
@@ -277,16 +279,22 @@ class Machine:
 
     def state(self) -> State | None:
         """What the agent last wrote to its local status file."""
-        path = self.state_dir / "status.json"
-        if not path.exists():
+        try:
+            body = (self.state_dir / "status.json").read_bytes()
+        except FileNotFoundError:
             return None
-        state = decode_state(path.read_bytes())
-        assert isinstance(state, State), state
-        return state
+        if body != self._written[0]:
+            state = decode_state(body)
+            assert isinstance(state, State), state
+            self._written = (body, state)
+        return self._written[1]
 
     def posted(self) -> State | None:
         """What a reader makes of the tags."""
-        return read_tags(self.tags.now, instance=self.instance.id, launch_time=BOOT_TIME).state
+        now = self.tags.now
+        if now != self._read[0]:
+            self._read = (now, read_tags(now, instance=self.instance.id, launch_time=BOOT_TIME).state)
+        return self._read[1]
 
     def over(self) -> bool:
         """Everything it had is durable, and it said so everywhere."""

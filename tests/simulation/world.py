@@ -138,8 +138,12 @@ class World:
 
     def _turned(self) -> bool:
         """Whether an agent has looked about since this was asked last: before that nobody says anything new."""
-        before, self._turns = self._turns, sum(m.life.pipeline.turns for m in self.machines if m.lives and m.life.pipeline)
-        return self._turns != before or not self._living()
+        turns = 0
+        for machine in self.machines:
+            if machine.lives and (pipeline := machine.lives[-1].pipeline) is not None:
+                turns += pipeline.turns
+        before, self._turns = self._turns, turns
+        return turns != before or not self._living()
 
     def _living(self) -> list[Machine]:
         return [m for m in self.machines if not m.lost and m.living]

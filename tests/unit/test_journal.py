@@ -265,6 +265,12 @@ class TestClaim:
         assert again is not None
         assert (again.attempts, again.error) == (1, "no answer for caf\udce9")
 
+    def test_it_is_due_where_the_clock_was_set_back_by_an_hour(self, journal: Journal) -> None:
+        row = add(journal, finished())
+        journal.claim(4600.0)
+        journal.release(row.id, error="RequestTimeTooSkewed", next_try=4630.0)
+        assert journal.claim(1000.0) is not None
+
     def test_nobody_releases_anothers_claim(self, opened: Open, journal: Journal) -> None:
         row = add(journal, finished())
         opened("flush").claim(1000.0)

@@ -255,6 +255,18 @@ class TestAborts:
         assert bench.uploader.settle_aborts() == 0
         assert bench.store.uploads == {}
 
+    def test_an_owed_abort_is_due_where_the_clock_was_set_back_by_an_hour(self, bench: Bench) -> None:
+        bench.store.fail_next("put_part", skip=2)
+        with pytest.raises(StoreUnavailable):
+            bench.send()
+        bench.clock.advance(3600.0)
+        bench.store.fail_next("abort_multipart", StoreRefused("aborting", "skewed", "set the clock"))
+        bench.journal.drop(bench.row.id, "changed")
+        bench.uploader.abandon(bench.row)
+        bench.clock.advance(-3600.0)
+        assert bench.uploader.settle_aborts() == 0
+        assert bench.store.uploads == {}
+
     def test_a_killed_drop_leaves_no_upload_behind(self, bench: Bench) -> None:
         bench.store.fail_next("put_part", skip=2)
         with pytest.raises(StoreUnavailable):

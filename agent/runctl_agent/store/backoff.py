@@ -8,6 +8,19 @@ PERMANENT_BASE = 30.0
 PERMANENT_CAP = 600.0
 
 
+LONGEST = max(CAP, PERMANENT_CAP)
+"""What is to be tried again later than so many seconds from now was put off under a clock that has been set back since: it is due."""
+
+
+def is_due(next_try: float, now: float) -> bool:
+    """Wall-clock seconds both.
+
+    >>> [is_due(at, 1000.0) for at in (0.0, 1000.0, 1001.0, 1600.0, 4600.0)]
+    [True, True, False, False, True]
+    """
+    return not now < next_try <= now + LONGEST
+
+
 def backoff(attempt: int, roll: float, *, permanent: bool = False) -> float:
     """Seconds to wait after failure number `attempt` (from 1): exponential, full jitter; `roll` is uniform in [0, 1).
 

@@ -13,6 +13,7 @@ from runctl_agent.records import Staged
 from runctl_agent.runtime import ThreadRuntime
 
 from . import stored, sums, waiting
+from .backoff import LONGEST
 from .database import Database
 from .progress import Progress, forget_row
 from .rows import Behind as Behind
@@ -125,18 +126,16 @@ class Journal(Progress):
             return row_of(connection.execute("SELECT * FROM staged WHERE id = ?", (added.lastrowid,)).fetchone())
 
     def claim(self, now: float, first: Sequence[int] = ()) -> Row | None:
-        """The newest row that is due and nobody's, now ours; complete ones first. A dead owner's claim is void.
-
-        `first`: ids of rows that come before all others, in this order.
-        """
+        """The newest row that is due and nobody's, now ours; complete ones first, and those whose ids are in `first`, in its order,
+        before all others. A dead owner's claim is void."""
         free = self._free()
         with self._database.write() as connection:
             found = connection.execute(
-                """SELECT * FROM staged WHERE epoch IS NOT NULL AND next_try <= ?
+                """SELECT * FROM staged WHERE epoch IS NOT NULL AND NOT (? < next_try AND next_try <= ?)
                 AND claimed_by IN (SELECT value FROM json_each(?)) AND held_by IN (SELECT value FROM json_each(?))
                 ORDER BY coalesce((SELECT key FROM json_each(?) WHERE value = staged.id), ?),
                     complete DESC, finished_at DESC, id DESC LIMIT 1""",
-                (now, *free, json.dumps(list(first)), len(first)),
+                (now, now + LONGEST, *free, json.dumps(list(first)), len(first)),
             ).fetchone()
             if found is None:
                 return None

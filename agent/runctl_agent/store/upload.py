@@ -27,7 +27,7 @@ from runctl_agent.runtime import Runtime, run_pool
 
 from . import plan
 from .alike import Known
-from .backoff import backoff
+from .backoff import backoff, is_due
 from .complete import Completer
 from .compression import choice_for
 from .concurrency import Concurrency
@@ -116,7 +116,7 @@ class Uploader:
         """Try the owed aborts that are due; returns how many are still owed, `Journal.owed_aborts` says why."""
         now = self._runtime.now()
         for owed in self._journal.owed_aborts():
-            if owed.next_try <= now:
+            if is_due(owed.next_try, now):
                 self._abort(owed)
         return len(self._journal.owed_aborts())
 
