@@ -9,7 +9,7 @@ PERMANENT_CAP = 600.0
 
 
 LONGEST = max(CAP, PERMANENT_CAP)
-"""What is to be tried again later than so many seconds from now was put off under a clock that has been set back since: it is due."""
+"""What is to be tried again later than so many seconds from now was put off under a clock that was set back since: it is due."""
 
 
 def is_due(next_try: float, now: float) -> bool:

@@ -126,8 +126,8 @@ class Journal(Progress):
             return row_of(connection.execute("SELECT * FROM staged WHERE id = ?", (added.lastrowid,)).fetchone())
 
     def claim(self, now: float, first: Sequence[int] = ()) -> Row | None:
-        """The newest row that is due and nobody's, now ours; complete ones first, and those whose ids are in `first`, in its order,
-        before all others. A dead owner's claim is void."""
+        """The newest row that is due and nobody's, now ours; complete ones first, and before all others those whose ids are in
+        `first`, in its order. A dead owner's claim is void."""
         free = self._free()
         with self._database.write() as connection:
             found = connection.execute(
