@@ -20,7 +20,7 @@ from .runtime import Runtime
 from .store.journal import Journal, Sending
 from .training.deadline import MARGIN
 from .training.evidence import Outcome, Verdict
-from .training.opening import Decision, told_of_the_end
+from .training.opening import Decision, told_of_the_end, told_unread
 from .training.order import Cause, Order
 from .training.state import TABLE, Life, Sync, again, begin, follow, leave, route, sync_conditions
 from .vitals import NOTHING, Measured
@@ -115,7 +115,7 @@ class Report:
             self._live(again(self.life, now))
 
     def tell(self, facts: Facts) -> State:
-        """Take in what the stages say; returns the state to publish. A journal that fails is told in the last state."""
+        """Take in what the stages say; returns the state to publish. A journal that fails is told of."""
         try:
             self._last = self._state(facts)
             if self._stood and self._decided is not None and self._decided.told is not None:
@@ -123,7 +123,7 @@ class Report:
         except JournalError as error:
             if self._last is None:
                 raise
-            self._last = replace(self._last, error=str(error))
+            self._last = told_unread(self._last, self.life, str(error))
         return self._last
 
     def _state(self, facts: Facts) -> State:

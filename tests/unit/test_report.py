@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from runctl_agent.contract.phases import ConditionName, Phase
+from runctl_agent.contract.phases import TERMINAL, ConditionName, Phase
 from runctl_agent.contract.status import State
 from runctl_agent.errors import JournalError
 from runctl_agent.report import Conduct, Facts, Report
@@ -157,6 +157,40 @@ def test_an_end_is_told_though_the_journal_can_t_be_written(journal: Journal, mo
         assert "disk is full" in told.error
     assert tell(made, KILLED).error == ""
     assert report(journal).life.phase is Phase.FAILED
+
+
+def test_where_the_journal_can_not_be_read_no_end_of_before_is_told_of_the_training_that_began(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = report(journal)
+    tell(made, RUNNING, stage=Phase.RESTORING)
+    assert tell(made, KILLED).phase is Phase.FAILED
+    made.process_began(another=True)
+
+    def unreadable() -> None:
+        raise JournalError("the journal can't be used", "disk I/O error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(journal, "behind", unreadable)
+        told = tell(made, RUNNING)
+    assert (told.phase in TERMINAL, told.attempt, told.exit_code) == (False, 2, None)
+    assert "disk I/O error" in told.error
+
+
+def test_where_the_journal_can_not_be_read_an_end_is_not_told_as_durable(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = report(journal)
+    assert tell(made, RUNNING, stage=Phase.RESTORING).pending_checkpoints == 0
+
+    def unreadable() -> None:
+        raise JournalError("the journal can't be used", "disk I/O error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(journal, "trouble", unreadable)
+        told = tell(made, KILLED)
+    assert (told.phase, told.pending_checkpoints) == (Phase.FAILED, 1)
+    assert tell(made, KILLED).pending_checkpoints == 0
 
 
 def test_what_failed_in_preparation_counts_what_is_on_disk(journal: Journal) -> None:

@@ -103,6 +103,17 @@ def _next_instance(known: Known, elsewhere: State) -> Decision:
     return Decision(Opening.BEGIN, max(known.life.attempt, elsewhere.attempt + 1))
 
 
+def told_unread(last: State, life: Life, why: str) -> State:
+    """The life as it is, and of what can't be read what was told last; an end that is new is not known to be durable.
+
+    >>> ended = State("r", Phase.FINISHED, "i-1", 0, 0, 0, "1", exit_code=0)
+    >>> told_unread(ended, Life("boot", 2, Phase.TRAINING, 0), "disk I/O error").phase
+    <Phase.TRAINING: 'training'>
+    """
+    pending = max(last.pending_checkpoints, int(life.terminal and life.phase is not last.phase))
+    return replace(last, phase=life.phase, attempt=life.attempt, exit_code=life.exit_code, pending_checkpoints=pending, error=why)
+
+
 def told_of_the_end(state: State, told: State) -> State:
     """`state` of an agent that began nothing, with what the end of the run had to say: it takes the place of that.
 
