@@ -38,10 +38,10 @@ containers: $(VENV)/.installed  ## training.image and docker build by the real d
 systemd: $(VENV)/.installed  ## the agent's unit and the training's under a real systemd; needs root, and brings nspawn and debootstrap by apt-get
 	$(BIN)/pytest -n 0 --timeout=1200 tests/systemd
 
-faults: $(VENV)/.installed  ## 200 kills, a minute frozen, trainers killed while writing: real processes, a server of its own; five minutes
+faults: $(VENV)/.installed  ## each fault by real processes, before a server of its own; a quarter of an hour; needs root and iptables, and brings libfaketime by apt-get
 	$(BIN)/pytest -n 2 --timeout=1200 -rP --show-capture=stdout tests/proof
 
-soak: $(VENV)/.installed  ## an hour of faults at random: nothing lost, and memory, descriptors and threads flat
+soak: $(VENV)/.installed  ## an hour of faults at random: nothing lost, and memory, descriptors and threads flat; needs root and iptables
 	$(BIN)/python -m tests.proof.soak
 
 attack: $(VENV)/.installed  ## a training's user against root's agent; needs root
