@@ -29,6 +29,8 @@ STRETCH_GROWTH = 2.0  # at the first throttled call after an answered one
 STRETCH_DECAY = 0.85  # at each answered call: a fleet settles where about one call in five is throttled
 STRETCH_LIMIT = 40.0
 LONGEST_UNCHANGED = 3600.0
+LOCAL_LONGEST = 10.0
+"""Seconds until a file of this machine is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,9 @@ def status_rules(heartbeat: float) -> Rules:
 
 def local_rules(heartbeat: float) -> Rules:
     """The local status file: every heartbeat, and changes within a second."""
-    return Rules(change_every=min(1.0, heartbeat), unchanged_every=heartbeat, refill_every=0.1, burst=20)
+    return Rules(
+        change_every=min(1.0, heartbeat), unchanged_every=heartbeat, refill_every=0.1, burst=20, back_off_longest=LOCAL_LONGEST
+    )
 
 
 def spread(name: str) -> float:

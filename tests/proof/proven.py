@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +14,7 @@ from runctl_agent.store.restore import Restorer
 from tests.e2e.agent import Agent
 from tests.e2e.committed import committed
 from tests.e2e.seaweed import S3
-
-
-def body(step: int, size: int) -> bytes:
-    return random.Random(step).randbytes(size)
+from tests.proof.trainer import body, save
 
 
 @contextmanager
@@ -36,20 +32,19 @@ def cut_off(endpoint: str) -> Iterator[None]:
 
 
 class Proven(Agent):
-    def __init__(self, tmp_path: Path, s3: S3) -> None:
+    def __init__(self, tmp_path: Path, s3: S3, *, disk: Path | None = None) -> None:
+        """`disk`: where the checkpoints lie."""
         self.s3 = s3
         self.place = tmp_path
-        self.watched = tmp_path / "checkpoints"
+        self.disk = disk or tmp_path
+        self.watched = self.disk / "checkpoints"
         self.watched.mkdir()
         self.sizes: dict[int, int] = {}
         super().__init__(tmp_path, s3, checkpoints=self.watched, settle="300ms", publish={"heartbeat": "1s"})
 
     def save(self, step: int, size: int) -> None:
-        """As trainers do that know what they do: whole, or not there."""
-        new = self.place / "new"
-        new.write_bytes(body(step, size))
+        assert save(self.disk, step, size) == "saved"
         self.sizes[step] = size
-        os.rename(new, self.watched / f"model_step_{step}.bin")
 
     def until_it_sends(self, process: subprocess.Popen[bytes], step: int, size: int) -> None:
         """A new one, in the middle of its upload or just after it."""

@@ -189,6 +189,16 @@ def test_the_local_file_follows_within_a_second() -> None:
     assert list(schedule(Pace(local_rules(60.0), START, 0.5), CHANGE, 4)) == [0, 1, 2, 3]
 
 
+def test_the_local_file_is_tried_again_within_a_heartbeat_however_long_it_has_failed() -> None:
+    """What stands in the way is of this machine, and to try costs nothing: there is nobody to spare."""
+    pace, now = Pace(local_rules(60.0), START, 0.0), START
+    for _ in range(20):
+        pace.called(now)
+        pace.failed(now, 1.0)
+        assert pace.due(CHANGE) <= now + 10.0
+        now += 60.0
+
+
 def test_a_bucket_may_be_overdrawn_and_pays_back_first() -> None:
     bucket = Bucket(2, 10.0, 0.0)
     for _ in range(3):
