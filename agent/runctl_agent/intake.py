@@ -113,7 +113,9 @@ class Intake:
             return []
         again, self._let_go = sorted(self._let_go), set()
         troubled = again or any(isinstance(error, DiskShort) for error in self.troubles.values())
-        if not troubled and self._runtime.monotonic() >= self._told_until:
+        if out := next((root for root in self._roots if self._stager.out_of_inodes(root)), ""):
+            self.disk_full = f"{out}: not one inode is left on its disk: no file can be made there"
+        elif not troubled and self._runtime.monotonic() >= self._told_until:
             self.disk_full = ""
         return again
 

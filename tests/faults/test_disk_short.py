@@ -50,6 +50,18 @@ def test_how_much_is_short(tmp_path: Path, root: Path, keep_free: float, short: 
     assert stager(tmp_path, root, keep_free).short_by(str(root)) == short
 
 
+@pytest.mark.parametrize(
+    ("inodes", "free", "out"),
+    [(1000, 1, False), (1000, 0, True), (0, 0, False)],  # the last: a file system that makes them as it goes (btrfs)
+)
+def test_whether_an_inode_is_left(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch, inodes: int, free: int, *, out: bool
+) -> None:
+    result = os.statvfs_result((4096, 4096, 100, 100, 100, inodes, free, free, 0, 255))
+    monkeypatch.setattr(os, "statvfs", lambda _: result)
+    assert stager(tmp_path, root, 0).out_of_inodes(str(root)) is out
+
+
 def no_links(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hold, "link", lambda *_: None)
 

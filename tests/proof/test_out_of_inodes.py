@@ -8,7 +8,8 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
-from tests.proof.trained import Trained, Watch, wrong
+from tests.e2e.bounded import condition
+from tests.proof.trained import Trained, Watch
 
 MIB = 2**20
 NO_ROOM = "No space left on device"
@@ -41,13 +42,16 @@ def test_none_is_left(small: Callable[[str], Path], trained: Callable[[Path, Pat
         give_back(many, 1)
         proven.save(2, MIB)  # the last inode is its own: there is none for staging, nor for the agent's files
         assert os.statvfs(disk).f_ffree == 0
-        told = proven.until_told(wrong, process)
+        proven.until_committed(process)
+        sent = str(watch)
+        told = proven.until_told(lambda told: condition(told, "DiskFull") and "local status file" in told["error"], process)
         said = str(watch)
-        print(wrong(told))
-        import time; time.sleep(20); print(wrong(proven.told())); print(proven.told())
+        assert "inode" in condition(told, "DiskFull")
+        assert os.statvfs(disk).f_ffree == 0
         give_back(many, 100)
         watch = Watch()
         proven.save(3, MIB)
         proven.until_quiet(process)
         quiet = str(watch)
-    print(f"out of inodes: {proven.prove()}; told after {said} ({wrong(told)[0]}); quiet {quiet} after there were some")
+    print(f"out of inodes: {proven.prove()}; what was saved with the last was safe after {sent}")
+    print(f"told after {said} ({condition(told, 'DiskFull')}); quiet {quiet} after there were some")

@@ -28,9 +28,13 @@ class ShortDisk(Stager):
     """A disk whose free space the test decides: `short` bytes are missing until as many have been freed."""
 
     short = 0
+    inodes = True
 
     def short_by(self, path: str) -> int:
         return self.short
+
+    def out_of_inodes(self, path: str) -> bool:
+        return not self.inodes
 
     def frees(self, staged: Staged) -> int:
         return staged.finished.size
@@ -164,6 +168,19 @@ def test_what_was_let_go_comes_back_once_there_is_room_and_is_told_for_a_while(b
     assert bench.gatherer.quiet
     assert bench.gatherer.disk_full
     bench.runtime.advance(TOLD)
+    bench.turns(1)
+    assert bench.gatherer.disk_full == ""
+
+
+def test_a_disk_without_an_inode_is_full_and_nothing_is_let_go_for_it(bench: Bench) -> None:
+    for number in range(3):
+        bench.save(f"model_step_{number}.pt")
+    bench.gatherer.recover()
+    bench.stager.inodes = False
+    bench.turns(1)
+    assert bench.gatherer.disk_full == f"{bench.root}: not one inode is left on its disk: no file can be made there"
+    assert len(bench.pending()) == 3
+    bench.stager.inodes = True
     bench.turns(1)
     assert bench.gatherer.disk_full == ""
 

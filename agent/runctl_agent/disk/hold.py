@@ -18,6 +18,8 @@ CHUNK = 16 << 20
 """Bytes copied before their pages are given back."""
 
 SHORT = frozenset({errno.ENOSPC, errno.EDQUOT})
+UNWRITABLE = SHORT | {errno.EROFS}
+"""What a file system fails with that takes nothing new: no block or inode is left, or it was remounted read-only."""
 GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.EAGAIN})
 """What opening a path fails with once something else lies there, or nothing; EAGAIN: someone has a write lease on it."""
 NO_REFLINK = frozenset(

@@ -64,7 +64,12 @@ class Stager:
                 except (OSError, WrongStateError):  # not writable, a link, or not ours: the next place
                     continue
                 with opened(fd):
-                    return self._stage_in(place, fd, source, finished, copy=copy, label=label)
+                    try:
+                        return self._stage_in(place, fd, source, finished, copy=copy, label=label)
+                    except OSError as error:
+                        if error.errno not in hold.UNWRITABLE:
+                            raise
+                        log.info("%s is held open, not staged: %s", _name(finished), error.strerror)
             return self._keep_open(source, finished)
 
     def open(self, staged: Staged, path: str) -> int:
@@ -116,6 +121,14 @@ class Stager:
             return _short_by(os.statvfs(path), self._keep_free)
         except OSError:  # it is not there, or hidden: nothing of it can be staged either
             return 0
+
+    def out_of_inodes(self, path: str) -> bool:
+        """Whether no file can be made on the file system of `path`, however much room it has."""
+        try:
+            disk = os.statvfs(path)
+        except OSError:  # as above
+            return False
+        return disk.f_files > 0 and disk.f_favail == 0
 
     def _stage_in(self, place: str, fd: int, source: int, finished: Finished, *, copy: bool, label: str) -> Staged:
         os.mkdir(label, 0o700, dir_fd=fd)
