@@ -51,6 +51,22 @@ def test_a_release_that_fails_is_told_once_and_not_raised(
     assert os.strerror(number) in said
 
 
+def test_what_a_release_left_goes_with_a_later_one(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As on a disk that was read-only for a while: the next start may be months away, and the room is the training's."""
+    stage = stager(tmp_path, root)
+    first, second, third = (stage.stage(finished(root, "last.pt"), copy=False, label=label) for label in "abc")
+    with monkeypatch.context() as for_now:
+        failing(for_now, errno.EROFS, "a")
+        stage.release(first)
+        stage.release(second)
+    assert sorted(os.listdir(tmp_path / "state" / "staging")) == ["a", "c"]
+    assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 1, "told once"
+    stage.release(third)
+    assert os.listdir(tmp_path / "state" / "staging") == []
+
+
 def test_a_sweep_goes_on_after_what_it_cant_remove(
     tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,33 @@ def test_watches_that_run_out_later_are_polled_for(tmp_path: Path) -> None:
     assert watched.wholes_at(3, 10) == [3, 8]
     assert "fs.inotify.max_user_watches" in watched.root.problems()[0]
     assert watched.wholes_at(30, 62) == [30, 60]
+    assert watched.root.problems() == []
+
+
+def disk(monkeypatch: pytest.MonkeyPatch, *, read_only: bool) -> None:
+    found = os.statvfs_result((4096, 4096, 9, 9, 9, 9, 9, 9, os.ST_RDONLY if read_only else 0, 255))
+    monkeypatch.setattr(os, "statvfs", lambda _: found)
+
+
+def test_a_disk_that_becomes_read_only_is_told_until_it_is_writable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    watched = Watched(tmp_path)
+    disk(monkeypatch, read_only=False)
+    watched.root.check(0)
+    assert watched.root.problems() == []
+    disk(monkeypatch, read_only=True)
+    watched.root.check(1)
+    (problem,) = watched.root.problems()
+    assert problem.startswith(f"{tmp_path} can't be written to any more: its file system has become read-only; mend: ")
+    disk(monkeypatch, read_only=False)
+    watched.root.check(2)
+    assert watched.root.problems() == []
+
+
+def test_a_disk_that_was_never_writable_is_as_somebody_wanted_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    watched = Watched(tmp_path)
+    disk(monkeypatch, read_only=True)
+    watched.root.check(0)
+    watched.root.check(1)
     assert watched.root.problems() == []
 
 

@@ -69,11 +69,13 @@ class Root:
         self._problem = ""
         self._absent = False
         self._unheard = ""
+        self._writable: tuple[int, int] | None = None  # the directory that was seen on a disk that takes writes
+        self._frozen = ""
 
     def problems(self) -> list[str]:
         """From any task. A root that has come since the last check is no problem any more: the next one watches it."""
         come = self._absent and os.path.exists(self._root)
-        return [problem for problem in ("" if come else self._problem, self._unheard) if problem]
+        return [problem for problem in ("" if come else self._problem, self._frozen, self._unheard) if problem]
 
     def told(self, path: str, what: Hinted) -> None:
         """An event at an absolute path. Never raises: an exception would end the thread that delivers events."""
@@ -89,6 +91,7 @@ class Root:
     def check(self, now: float) -> None:
         """Look after the watch; `now` is monotonic."""
         here = self._here()
+        self._frozen = self._froze(here)
         if here is None:
             self._vanished()
         elif here != self._watched or self._is_broken(now):
@@ -116,6 +119,16 @@ class Root:
             return None
         self._absent = False
         return status.st_dev, status.st_ino
+
+    def _froze(self, here: tuple[int, int] | None) -> str:
+        """Whether its disk has become read-only; one that always was is as somebody wanted it."""
+        try:
+            read_only = here is not None and os.statvfs(self._root).f_flag & os.ST_RDONLY
+        except OSError:  # it has gone meanwhile, which the next check tells
+            return ""
+        if here is not None and not read_only:
+            self._writable = here
+        return _read_only(self._root) if read_only and here == self._writable else ""
 
     def _vanished(self) -> None:
         self.end()
@@ -198,6 +211,11 @@ def _not_there(root: str, error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
         return f"{root} is not watched: it does not exist; mend: wait for the training to make it, or correct checkpoints.path"
     return f"{root} is not watched: {error.strerror}; mend: make it a directory that the agent can reach"
+
+
+def _read_only(root: str) -> str:
+    why = "its file system has become read-only"
+    return f"{root} can't be written to any more: {why}; mend: look in dmesg for the reason, and mount it anew"
 
 
 def _unwatched(root: str, error: OSError) -> str:

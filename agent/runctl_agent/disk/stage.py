@@ -45,6 +45,7 @@ class Stager:
     ) -> None:
         self._keep_free = keep_free
         self._places = Places(state_dir, roots, superuser=os.geteuid() == 0 if superuser is None else superuser, mount=mount)
+        self._remover = sweep.Remover(self._places)
         self._descriptors: dict[Key, list[dict[str, int]]] = {}
         self._guard: tuple[str, int] | None = None
 
@@ -95,9 +96,9 @@ class Stager:
             self._unguard()
 
     def release(self, staged: Staged) -> None:
-        """Let a snapshot go; nothing happens if it has gone. What can't be removed is logged, and swept another time."""
+        """Let a snapshot go; nothing happens if it has gone. What can't be removed is logged, and goes with another."""
         if staged.directory:
-            sweep.remove(self._places, *os.path.split(staged.directory))
+            self._remover.remove(staged.directory)
         else:
             self._close(_key(staged.finished))
 

@@ -9,7 +9,9 @@ import fcntl
 import logging
 import os
 import shutil
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 from runctl_agent.errors import WrongStateError
 
@@ -20,6 +22,24 @@ log = logging.getLogger(__name__)
 
 Known = Callable[[], set[str]]
 """Directories, or labels, of what is known at this moment."""
+
+
+class Remover:
+    """Lets snapshots go, from any task; what can't be removed now, as on a disk that became read-only, goes with a later one."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+        self._left: deque[str] = deque()
+
+    def remove(self, directory: str) -> None:
+        self._try(directory, logging.WARNING)
+        for _ in range(len(self._left)):
+            with suppress(IndexError):  # another task was faster
+                self._try(self._left.popleft(), logging.DEBUG)
+
+    def _try(self, directory: str, level: int) -> None:
+        if not remove(self._places, *os.path.split(directory), level=level) and os.path.lexists(directory):
+            self._left.append(directory)
 
 
 def sweep(places: Places, known: Known) -> list[str]:
@@ -36,7 +56,7 @@ def sweep(places: Places, known: Known) -> list[str]:
     return removed
 
 
-def remove(places: Places, place: str, name: str, known: Known | None = None) -> bool:
+def remove(places: Places, place: str, name: str, known: Known | None = None, *, level: int = logging.WARNING) -> bool:
     """Whether it was removed. With `known`: not if a stager guards it, or it is known by now."""
     try:
         with opened(places.open(place, make=False)) as fd, opened(open_below(fd, name)) as target:
@@ -47,7 +67,7 @@ def remove(places: Places, place: str, name: str, known: Known | None = None) ->
     except FileNotFoundError:  # it has gone
         return False
     except (OSError, WrongStateError) as error:
-        log.warning("%s is left where it is: %s", os.path.join(place, name), error)
+        log.log(level, "%s is left where it is: %s", os.path.join(place, name), error)
         return False
 
 
