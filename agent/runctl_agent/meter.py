@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import psutil
 
 from .access import require_readable
+from .errors import RunctlError
 from .gpu import Gpus, Nvml
 from .records import ProcessId
 from .training.marker_file import parent_of
@@ -17,7 +18,7 @@ from .training.tail import FLAGS
 
 
 class Meter:
-    """The real one. Every method answers None where it can't be told."""
+    """The real one. What can't be told is None."""
 
     def __init__(self) -> None:
         self._nvml = Nvml()
@@ -25,18 +26,17 @@ class Meter:
     def processes(self, leader: ProcessId, session: Iterable[ProcessId]) -> tuple[float, int]:
         """CPU seconds so far, and bytes of memory (RSS), summed over those that still live, and over all that `leader` started.
 
-        torchrun gives each of its workers a session of its own.
+        torchrun gives each of its workers a session of its own. Raises RunctlError where that can't be known: it is not nothing.
         """
         seconds, rss = 0.0, 0
-        for pid in {leader.pid, *(one.pid for one in session), *_descendants(leader.pid)}:
-            try:
-                one = psutil.Process(pid)
-                with one.oneshot():
-                    times, memory = one.cpu_times(), one.memory_info()
-            except psutil.Error:
-                continue
-            seconds += times.user + times.system
-            rss += memory.rss
+        try:
+            for pid in {leader.pid, *(one.pid for one in session), *_descendants(leader.pid)}:
+                with suppress(psutil.Error):  # it has ended
+                    used, held = _used(pid)
+                    seconds, rss = seconds + used, rss + held
+        except OSError as error:
+            mend = "raise LimitNOFILE of the agent's unit"
+            raise RunctlError(f"can't measure process {leader.pid}", error.strerror or str(error), mend) from error
         return seconds, rss
 
     def disk_free(self, path: str) -> int | None:
@@ -69,6 +69,13 @@ class Meter:
             return 0, b""
         finally:
             os.close(fd)
+
+
+def _used(pid: int) -> tuple[float, int]:
+    one = psutil.Process(pid)
+    with one.oneshot():
+        times, memory = one.cpu_times(), one.memory_info()
+    return times.user + times.system, memory.rss
 
 
 def _descendants(pid: int) -> list[int]:

@@ -34,7 +34,7 @@ AT_ONCE = 1.0
 """The same while the end is near, and until what it left is there."""
 
 SOON = 5.0
-"""Seconds at most until what S3 failed at is tried again near the end."""
+"""Seconds at most until what S3 failed at is tried again near the end, and at any time what could not be read."""
 
 AT_A_TIME = 8
 """Pieces of one log that are put in a row: a checkpoint waits for no log."""
@@ -231,7 +231,8 @@ class Shipping:
                 log.warning("logs are not sent: %s", error.full)
                 self._told = True
         else:
-            one.failures, one.error, pause = 0, None, one.every
+            one.failures, one.error = 0, None
+            pause = min(SOON, one.every) if one.tail.problem else one.every
             one.ended = now.end is End.REACHED and one.whole
         one.next_at = self._runtime.monotonic() + pause
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from .contract.spec import Spec
 from .contract.summary import age
-from .errors import JournalError
+from .errors import JournalError, RunctlError
 from .gpu import Gpus
 from .records import Finishes, ProcessId
 from .runtime import Runtime
@@ -107,7 +107,11 @@ class Vitals:
             self._cpu_before, self._written = None, UNSAID
             self.measured = Measured(ran=int(self._ran))
             return
-        self.measured = self._look(process, finished, now)
+        try:
+            self.measured = self._look(process, finished, now)
+        except RunctlError as error:  # as it was; who follows the training tells why it can't be looked at
+            log.debug("%s", error)
+            self.measured = replace(self.measured, ran=int(self._ran))
 
     def over_the_limit(self) -> str:
         """Why the run may not go on; empty: it may. An idle GPU is a reason only where ending it gives the machine back."""

@@ -276,6 +276,19 @@ def test_what_stands_still_is_not_opened_until_it_changes(
     assert looker.look() == Look()
 
 
+def test_what_could_not_be_opened_is_opened_again_though_it_stands_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reason may be the agent's own: it had no descriptor left."""
+    path = tmp_path / "code"
+    path.write_bytes(b"0")
+    looker = Looker(str(tmp_path), "code")
+    with monkeypatch.context() as for_now:
+        for_now.setattr(marker_file, "look_at", lambda *_: Look(problem="can't be read: Too many open files"))
+        for _ in range(STILL + 2):
+            assert looker.look().problem
+    assert looker.look().body == b"0"
+    assert looker.look().problem == ""
+
+
 def test_a_link_that_takes_the_place_of_what_stood_still_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, secret = tmp_path / "code", tmp_path / "secret"
     path.write_bytes(b"0")

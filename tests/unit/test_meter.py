@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
+import psutil
+import pytest
+
+from runctl_agent.errors import RunctlError
 from runctl_agent.meter import Meter
 from runctl_agent.training.trainer import LinuxProcesses
 
@@ -36,6 +42,20 @@ def test_workers_in_sessions_of_their_own_count() -> None:
     assert seconds >= 0.5, "it burned 0.6; the kernel counts user and system in whole ticks"
     assert rss >= 40_000_000
     assert Meter().processes(leader, []) == (0.0, 0)
+
+
+def test_without_a_descriptor_nothing_is_measured_which_is_not_nothing_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> NoReturn:
+        raise OSError(24, "Too many open files")
+
+    processes = LinuxProcesses()
+    leader = processes.identify(os.getpid())
+    assert leader is not None
+    with monkeypatch.context() as for_now:
+        for_now.setattr(psutil, "Process", refused)
+        with pytest.raises(RunctlError, match="Too many open files"):
+            Meter().processes(leader, [leader])
+    assert Meter().processes(leader, [leader])[1] > 0
 
 
 def test_the_end_of_a_log_and_nothing_else(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +37,10 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
     return tmp_path / "training.log"
+
+
+def no_descriptor(*_: object, **__: object) -> int:
+    raise OSError(24, "Too many open files")
 
 
 class Ours(Shipping):
@@ -288,3 +293,17 @@ def test_what_the_journal_keeps_is_small(journal: Journal, tmp_path: Path, log: 
     kept = journal.get("log training.log")
     assert kept is not None
     assert len(json.dumps(kept)) < 200
+
+
+def test_a_log_that_can_not_be_read_is_told_no_longer_than_that(
+    journal: Journal, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The history is due every five minutes: for as long its `can't be read` would stand."""
+    ours, store = Ours(journal, log.parent), MemoryStore()
+    (log.parent / "history.jsonl").write_bytes(b"{}\n")
+    with monkeypatch.context() as for_now:
+        for_now.setattr(os, "open", no_descriptor)
+        ours.go(store)
+    assert "history.jsonl can't be read: Too many open files" in ours.problems
+    ours.go(store, after=5.0)
+    assert ours.problems == ()

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runctl_agent.contract.malformed import Malformed
-from runctl_agent.errors import NotFoundError, WrongStateError
+from runctl_agent.errors import NotFoundError, RunctlError, WrongStateError
 from runctl_agent.records import ProcessId
 from runctl_agent.training.trainer import PID_MAX, LinuxProcesses, Stat, adopt, parse_stat, send_signal, uid_of
 from tests.fakes.processes import FakeProcesses
@@ -129,6 +129,20 @@ def test_without_pidfds_the_process_is_still_told_from_its_zombie(
     ended(child)
     assert not processes.alive(process)
     assert processes.exited(process)
+
+
+def test_a_session_that_can_not_be_looked_at_is_not_an_empty_one(
+    processes: LinuxProcesses, child: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = identified(processes, child.pid)
+
+    def refused(path: str) -> list[str]:
+        raise OSError(24, "Too many open files", path)
+
+    monkeypatch.setattr(os, "listdir", refused)
+    with pytest.raises(RunctlError, match="Too many open files") as caught:
+        processes.session(process)
+    assert "LimitNOFILE" in caught.value.mend
 
 
 def test_a_thread_is_not_a_process(processes: LinuxProcesses) -> None:

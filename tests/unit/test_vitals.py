@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from runctl_agent.contract.spec import Limits, Spec, Watched
+from runctl_agent.errors import RunctlError
 from runctl_agent.gpu import Gpus
 from runctl_agent.records import Finishes, ProcessId
 from runctl_agent.store.journal import Journal
@@ -82,6 +83,23 @@ STATE = b"""{
   "max_steps": 1000,
   "num_train_epochs": 3
 }"""
+
+
+def test_processes_that_can_not_be_looked_at_are_as_they_were(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(journal)
+    bench.meter.rss = 1000
+    bench.live(20)
+
+    def refused(leader: ProcessId) -> list[ProcessId]:
+        raise RunctlError("can't look at process 4000", "Too many open files")
+
+    with monkeypatch.context() as for_now:
+        for_now.setattr(bench.processes, "session", refused)
+        bench.live(20)
+    assert (bench.vitals.measured.rss, bench.vitals.measured.ran) == (1000, 40), "it lives on"
+    bench.meter.rss = 2000
+    bench.live(10)
+    assert (bench.vitals.measured.rss, bench.vitals.measured.ran) == (2000, 50)
 
 
 def test_what_the_log_does_not_say_a_checkpoint_does(journal: Journal) -> None:

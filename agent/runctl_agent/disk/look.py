@@ -150,6 +150,8 @@ def unreadable(path: str, error: OSError) -> WrongStateError:
     mend = f"let the agent's user read it: chmod -R g+rX '{path}', with {_user()} in its group, or run the agent as {other}"
     if isinstance(error, Astray):
         mend = f"look at it: ls -la '{path}'; a directory elsewhere is named in the run spec, by root"
+    elif error.errno == errno.EMFILE:
+        mend = "raise LimitNOFILE of the agent's unit"
     elif error.errno not in (errno.EACCES, errno.EPERM):
         mend = f"look at it with: stat '{path}'; dmesg"
     return WrongStateError(f"user {_user()} cannot read {path}", error.strerror or str(error), mend)

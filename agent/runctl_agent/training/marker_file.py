@@ -72,7 +72,9 @@ class Looker:
             return self._last
         found = look_at(self._base, self._path)
         same = found == self._last and status is not None and status == self._status
-        self._still = self._still + 1 if same and found.writer is not Writer.OPEN else 0
+        # Why it can't be read need not be a matter of the file, whose status tells nothing of it then.
+        sure = found.writer is not Writer.OPEN and not found.problem
+        self._still = self._still + 1 if same and sure else 0
         self._last, self._status = found, status
         return found
 

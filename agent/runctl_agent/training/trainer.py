@@ -127,9 +127,8 @@ class LinuxProcesses:
 
     def owner(self, process: ProcessId) -> int | None:
         found = self._look(process.pid)
-        if found is None or ProcessId(process.pid, found[0].ticks, self.boot_id) != process:
-            return None
-        return found[1]
+        same = found is not None and ProcessId(process.pid, found[0].ticks, self.boot_id) == process
+        return found[1] if found is not None and same else None
 
     def signal(self, process: ProcessId, number: signal.Signals, *, group: bool = False) -> None:
         what = f"can't send {number.name} to process {process.pid}"
@@ -160,7 +159,11 @@ class LinuxProcesses:
         if leader.boot_id != self.boot_id:
             return []
         found, others, over = [], [], False
-        for name in os.listdir(self._proc):
+        try:
+            names = os.listdir(self._proc)
+        except OSError as error:
+            raise RunctlError("can't look at the processes", _why(error), "raise LimitNOFILE of the agent's unit") from error
+        for name in names:
             seen = self._look(int(name)) if name.isdigit() else None
             if seen is None:
                 continue
@@ -189,15 +192,13 @@ class LinuxProcesses:
         except ProcessLookupError:
             return None
         # Only a look after the opening proves that the descriptor is not of a successor with the same pid.
+        found = None
         try:
             found = self.identify(process.pid)
-        except BaseException:
-            os.close(fd)
-            raise
-        if found != process:
-            os.close(fd)
-            return None
-        return fd
+        finally:
+            if found != process:
+                os.close(fd)
+        return fd if found == process else None
 
     def _alive_by_stat(self, process: ProcessId) -> bool:
         found = self._look(process.pid)
