@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -33,8 +34,12 @@ def proven(tmp_path: Path, own: SeaweedFS) -> Iterator[Proven]:
 def trained(tmp_path: Path, own: SeaweedFS) -> Iterator[Callable[[Path, Path], Trained]]:
     """What is proven with a training beside it, by the disk of its checkpoints and the agent's own folder."""
     place = S3(own.endpoint, f"proof/{os.getpid()}")
-    yield lambda disk, state: Trained(tmp_path, place, disk=disk, state=state)
+    yield partial(_trained, tmp_path, place)
     place.close()
+
+
+def _trained(tmp_path: Path, place: S3, disk: Path, state: Path, kind: type[Trained] = Trained) -> Trained:
+    return kind(tmp_path, place, disk=disk, state=state)
 
 
 @pytest.fixture
