@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import struct
+import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -125,6 +126,7 @@ def test_no_head_of_a_whole_file_is_whole(name: str, body: bytes) -> None:
         ("model.safetensors", b"\xff" * 100),
         ("model.safetensors", struct.pack("<Q", 4) + b"[[]]"),
         ("model.safetensors", struct.pack("<Q", 12) + b'{"a":{"x":1}'),
+        ("model.safetensors", struct.pack("<Q", 8) + b'{"\xe3":{}}'),
         ("state.json", b'{"a": '),
         ("state.json", b'{"a": 1} x'),
         ("state.json", b""),
@@ -184,6 +186,30 @@ def test_a_header_too_large_to_read_is_unknown() -> None:
         os.truncate(fd, 2 << 30)
         assert prove("model.safetensors", fd, 2 << 30) is Proof.UNKNOWN
     finally:
+        os.close(fd)
+
+
+def test_a_header_of_millions_of_tensors_is_not_taken_into_memory() -> None:
+    """As large as a header may be, and of the smallest: what the agent may use in all is 100 MiB."""
+    header = b"{" + b",".join(b'"%x":{}' % number for number in range(1_400_000)) + b"}"
+    assert len(header) < 16 << 20
+    tracemalloc.start()
+    try:
+        assert proof("model.safetensors", struct.pack("<Q", len(header)) + header) is Proof.UNKNOWN
+        assert tracemalloc.get_traced_memory()[1] < 64 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_a_large_json_says_a_million_times_is_not_gathered() -> None:
+    body = b'{"global_step":123456789012345,' * (MAX_JSON // 31)
+    fd = _memory(body)
+    tracemalloc.start()
+    try:
+        assert step_from_json(fd, len(body)) == 123456789012345
+        assert tracemalloc.get_traced_memory()[1] < 80 << 20
+    finally:
+        tracemalloc.stop()
         os.close(fd)
 
 

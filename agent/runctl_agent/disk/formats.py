@@ -9,6 +9,7 @@ import json
 import os
 import re
 import struct
+from collections import deque
 from collections.abc import Callable
 
 import msgspec
@@ -22,6 +23,7 @@ MAX_JSON = 32 << 20
 
 _MAX_PARSED = 1 << 20
 _MAX_HEADER = 16 << 20
+_MAX_TENSORS = 200_000  # of the smallest a header could hold millions, each of them a hundred bytes of memory
 _TAIL = 22 + 65_535 + 20  # end of central directory, its longest comment, the zip64 locator before it
 
 # torch/serialization.py, MAGIC_NUMBER: the old torch.save is this pickle, more pickles, then raw storages.
@@ -123,9 +125,12 @@ def _safetensors(fd: int, size: int) -> Proof:
         return Proof.BROKEN
     if length > _MAX_HEADER:
         return Proof.UNKNOWN
+    header = _read(fd, 8, length)
+    if header.count(b"{") > _MAX_TENSORS:
+        return Proof.UNKNOWN
     try:
-        tensors = msgspec.json.decode(_read(fd, 8, length), type=dict[str, _Tensor])
-    except (msgspec.DecodeError, RecursionError):
+        tensors = msgspec.json.decode(header, type=dict[str, _Tensor])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # the second for a name that is no UTF-8
         return Proof.BROKEN
     last = max((t.data_offsets[1] for t in tensors.values()), default=0)
     return _whole(8 + length + last == size)
@@ -198,8 +203,8 @@ def step_from_json(fd: int, size: int) -> int | None:
         return None
     body = _read(fd, 0, size)
     if len(body) > _MAX_PARSED:
-        found = _GLOBAL_STEP.findall(body)
-        return int(found[-1]) if found else None
+        last = deque(_GLOBAL_STEP.finditer(body), maxlen=1)
+        return int(last[0][1]) if last else None
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
