@@ -116,3 +116,12 @@ def test_a_digest_that_is_not_that_of_the_parts_is_refused() -> None:
     good = in_parts([b"one", b"two"])
     assert unknown(replace(manifest, files=(good,))) == ""
     assert "not that of its parts" in unknown(replace(manifest, files=(replace(good, digest=f"blake3-parts:{'0' * 64}"),)))
+
+
+@pytest.mark.parametrize("length", [1, 63, 65, 256])
+def test_a_digest_of_another_length_is_refused(length: int) -> None:
+    """The contract takes any hexadecimal, of algorithms to come; this one's has 64 digits."""
+    good = in_parts([b"one", b"two"])
+    parts = (replace(good.parts[0], digest=f"blake3:{'0' * length}"), good.parts[1])
+    for file in (replace(good, parts=parts), replace(good, parts=(), digest=f"blake3:{'0' * length}")):
+        assert "is none of BLAKE3" in unknown(replace(manifest_of("checkpoint-1", 1), files=(file,)))

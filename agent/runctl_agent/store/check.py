@@ -19,6 +19,7 @@ from .crc import combine_all, crc32
 from .piece import digest_of_parts
 
 WHOLE = "blake3"
+_LENGTH = len(WHOLE) + 1 + 64  # of its 256 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,8 @@ def _unknown_file(file: ManifestFile, in_place: bool) -> str:
         return f"the encoding {file.encoding!r} of {file.path!r} is not known to this version"
     if any(portion.digest.partition(":")[0] != WHOLE for portion in portions(file)):
         return f"the digest algorithm of {file.path!r} is not known to this version"
+    if any(len(portion.digest) != _LENGTH for portion in portions(file)):
+        return f"a digest of {file.path!r} is none of BLAKE3"
     if file.parts and file.digest != digest_of_parts(part.digest.partition(":")[2] for part in file.parts):
         return f"the digest of {file.path!r} is not that of its parts"
     return ""
