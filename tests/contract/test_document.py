@@ -54,3 +54,13 @@ def test_an_instant_is_a_time_that_people_can_write(value: object) -> None:
 def test_any_value_can_be_shown_shortly(value: object) -> None:
     assert len(show(value)) <= 60
     assert show(value).isascii()
+
+
+@pytest.mark.timeout(60)
+def test_a_name_that_stands_twice_among_many_is_found() -> None:
+    """By one pass: to compare each with each would take an hour."""
+    names = b",".join(b'"%x":0' % number for number in range(1_000_000))
+    found = total(parse, b"{" + names + b',"0":1}')
+    assert found == Malformed("the name '0' stands twice")
+    found = total(parse, b"{" + names + b',"f423f":1}')
+    assert found == Malformed("the name 'f423f' stands twice")
