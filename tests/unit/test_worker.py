@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import pwd
@@ -32,7 +33,9 @@ from runctl_agent.training.job import (
     login_env,
     tail_of,
 )
+from runctl_agent.training.needs import Needs
 from runctl_agent.training.record import was_started
+from runctl_agent.training.surveyed import answered
 from runctl_agent.training.trainer import LinuxProcesses
 from runctl_agent.training.worker import parse_env
 
@@ -246,3 +249,44 @@ def test_a_tail_is_bounded() -> None:
     assert len(told) == 12
     assert told[-1] == "\ufffd"
     assert max(map(len, told)) == 200
+
+
+CLAIMS = [(2**40, b"x"), (2**62, b"g"), (2**70, b"L"), (8 * 2**30, b"K")]
+
+
+@pytest.mark.parametrize(("size", "type_"), CLAIMS)
+def test_what_a_header_only_claims_takes_no_memory(tmp_path: Path, size: int, type_: bytes) -> None:
+    header = bytearray(tarfile.TarInfo("train.py").tobuf(tarfile.GNU_FORMAT))
+    header[124:136], header[156:157] = b"\x80" + size.to_bytes(11, "big"), type_
+    header[148:156] = b"%06o\0 " % (sum(header[:148]) + 8 * 32 + sum(header[156:]))
+    path = tmp_path / "code.tar.gz"
+    path.write_bytes(gzip.compress(bytes(header) + bytes(1024)))
+    error = done(Unpack(USER, str(tmp_path / "work")), os.open(path, os.O_RDONLY)).error
+    assert error.startswith("the code archive can't be unpacked: a header claims to have ")
+
+
+def test_a_time_that_no_file_can_have_fails_the_unpacking_with_a_reason(tmp_path: Path) -> None:
+    entry = tarfile.TarInfo("train.py")
+    entry.pax_headers = {"mtime": "1e300"}
+    outcome = done(Unpack(USER, str(tmp_path / "work")), archive_of(tmp_path / "code.tar.gz", (entry, b"")))
+    assert "the code archive can't be unpacked" in outcome.error
+
+
+WHOLE = encode_done(Done("", ("a",), {"A": "b"}, Needs(("python",))))
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"null", b'{"needs": 1}', b"[" * 100_000, WHOLE[:-1], WHOLE.replace(b"command", b"commands")]
+)
+def test_what_a_worker_says_wrongly_is_its_failure(body: bytes) -> None:
+    assert decode_done(body).error == f"what the worker process said of {len(body)} bytes can't be read"
+
+
+@pytest.mark.parametrize("said", [b"", b"5", b"null", b"hello\n[true]\n", b"[" * 100_000, b"\xff"])
+def test_a_python_that_does_not_say_what_it_is_asked(said: bytes) -> None:
+    """A wrapper of somebody's, or a sitecustomize that prints: it is taken for an ordinary one."""
+    assert answered(said) == (False, True)
+
+
+def test_a_python_that_says_other_things_first() -> None:
+    assert answered(b"hello\n[true, false]\n") == (True, False)

@@ -196,9 +196,13 @@ def encode_done(done: Done) -> bytes:
 
 
 def decode_done(body: bytes) -> Done:
-    plain = json.loads(body)
-    needs = plain["needs"] and Needs(**{name: tuple(value) for name, value in plain["needs"].items()})
-    return Done(plain["error"], tuple(plain["tail"]), plain["env"], needs, plain["lost"])
+    """From a process that has become the training's user: what can't be read is a failure of its own."""
+    try:
+        plain = json.loads(body)
+        needs = plain["needs"] and Needs(**{name: tuple(value) for name, value in plain["needs"].items()})
+        return Done(plain["error"], tuple(plain["tail"]), plain["env"], needs, plain["lost"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return Done(f"what the worker process said of {len(body)} bytes can't be read")
 
 
 def login_env(user: Account, own: Mapping[str, str], *, euid: int | None = None) -> dict[str, str]:

@@ -92,7 +92,15 @@ def _asked(user: Account, workdir: str, env: Mapping[str, str], python: str) -> 
             check=True,
             **credentials(user),
         ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return False, True
+    return answered(said)
+
+
+def answered(said: bytes) -> tuple[bool, bool]:
+    """What it said to PROBE: managed, pip. Its own start-up may print, too, and other things than that."""
+    try:
         managed, pip = json.loads(said.splitlines()[-1])
-    except (OSError, ValueError, IndexError, subprocess.SubprocessError):
+    except (ValueError, TypeError, IndexError, RecursionError):
         return False, True
     return bool(managed), bool(pip)

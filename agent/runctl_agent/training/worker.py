@@ -8,7 +8,7 @@ input is the end of whoever wanted the job: a setup ends with it, a training doe
 from __future__ import annotations
 
 import fcntl
-import gzip  # noqa: F401 - tarfile imports it late, with the user's rights: they may not reach the agent's Python
+import gzip
 import os
 import select
 import signal
@@ -17,6 +17,7 @@ import sys
 import tarfile
 import zlib
 from collections.abc import Sequence
+from typing import IO
 
 from runctl_agent import logs
 from runctl_agent.account import Account
@@ -33,6 +34,9 @@ from .steps import steps
 from .surveyed import surveyed
 
 TAIL = 16 * 1024
+LARGEST_HEADER = 1024 * 1024
+"""Bytes of a long name or of extended attributes; contents are read in smaller pieces."""
+
 GRACE = 5.0
 """Seconds that a setup which nobody wants any more has between SIGTERM and SIGKILL."""
 
@@ -63,6 +67,18 @@ def main() -> None:
     os.pwrite(outcome, encode_done(done), 0)
 
 
+class _Members(gzip.GzipFile):
+    """The tar inside of a gzip. What a member's header says of its length is no reason to make room for it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        super().__init__(fileobj=file, mode="rb")
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is not None and size > LARGEST_HEADER:
+            raise tarfile.ReadError(f"a header claims to have {size} bytes")
+        return super().read(size)
+
+
 def unpack(job: Unpack, archive: int) -> Done:
     become(job.user)
     os.makedirs(job.workdir, exist_ok=True)
@@ -70,9 +86,9 @@ def unpack(job: Unpack, archive: int) -> Done:
         if not hasattr(tarfile, "data_filter"):
             return Done(f"Python {sys.version.split()[0]} can't unpack safely: 3.11.4 or newer can")
         try:
-            with os.fdopen(archive, "rb") as file, tarfile.open(fileobj=file, mode="r:gz") as tar:
+            with os.fdopen(archive, "rb") as file, tarfile.open(fileobj=_Members(file), mode="r:") as tar:
                 tar.extractall(job.workdir, filter="data")
-        except (tarfile.TarError, EOFError, ValueError, OSError, zlib.error) as error:
+        except (tarfile.TarError, EOFError, ValueError, OSError, zlib.error, OverflowError, RecursionError) as error:
             return Done(f"the code archive can't be unpacked: {error}")
     for directory in job.also:
         os.makedirs(directory, exist_ok=True)
