@@ -192,7 +192,7 @@ class Attendant:
             process = ProcessId(**memory["process"]) if memory["process"] is not None else None
             named_by = FileId(**memory["named_by"]) if memory.get("named_by") is not None else None
             baseline, begins_at = decode_baseline(memory["baseline"]), memory["log"]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             log.warning("what the journal says of the training followed before can't be read: %s", error)
             return
         self.process, self._named_by = process, named_by

@@ -122,6 +122,6 @@ def _remembered(text: str | None) -> tuple[float, float, list[Save]]:
         match json.loads(text or "[]"):
             case [int(rate), int(spread), list(saves)]:
                 return float(rate), float(spread), [Save(float(seconds), int(size)) for seconds, size in saves]
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         log.warning("what the journal says of the rate can't be read: %s", error)
     return 0.0, 0.0, []

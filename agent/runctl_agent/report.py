@@ -295,6 +295,6 @@ def _remembered(text: str) -> Life | None:
         plain = json.loads(text)
         code = None if plain["exit_code"] is None else int(plain["exit_code"])
         return Life(str(plain["boot_id"]), int(plain["attempt"]), Phase(plain["phase"]), int(plain["since"]), code)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         log.warning("what the journal says of this run's life can't be read: %s", error)
         return None

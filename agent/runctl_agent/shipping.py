@@ -254,6 +254,6 @@ def _remembered(text: str | None) -> Memory | None:
         match json.loads(text):
             case [int(epoch), [int(end), *place], [int(tried), *further]]:
                 return Memory(epoch, Sent(end, Place(*map(int, place))), Sent(tried, Place(*map(int, further))))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         log.warning("what the journal says of a log can't be read: %s", error)
     return None

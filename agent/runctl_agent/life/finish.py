@@ -139,6 +139,6 @@ def _remembered(text: str | None, boot_id: str) -> tuple[int, Phase] | None:
         match json.loads(text or "[]"):
             case [str(boot), int(attempt), str(phase)] if boot == boot_id:
                 return attempt, Phase(phase)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         log.warning("what the journal says of the end can't be read: %s", error)
     return None

@@ -67,7 +67,11 @@ class Launches:
 
 
 def _kept(text: str | None) -> tuple[str, int | None]:
-    match json.loads(text or "[]"):
-        case [str(boot), int(at)]:
-            return boot, at
+    """What an agent before this one learnt; what can't be read is asked for anew."""
+    try:
+        match json.loads(text or "[]"):
+            case [str(boot), int(at)]:
+                return boot, at
+    except (ValueError, RecursionError) as error:
+        log.warning("what the journal says of the launch can't be read: %s", error)
     return "", None

@@ -155,7 +155,7 @@ def _remembered(text: str | None, boot_id: str) -> dict[Source, Seen]:
                 for source, action, told, problem, seen, at in all_of_them:
                     notice = Notice(Source(source), str(action), _time(told), str(problem))
                     found[notice.source] = Seen(notice, _time(seen) or 0.0, _time(at))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         log.warning("what the journal says of notices can't be read: %s", error)
         return {}
     return found

@@ -60,6 +60,6 @@ def _remembered(text: str | None, boot_id: str) -> Order | None:
         match json.loads(text or "[]"):
             case [str(boot), str(cause), str(outcome), str(message), (int() | float() | None) as at] if boot == boot_id:
                 return Order(Cause(cause), Phase(outcome), message, at)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         log.warning("what the journal says of the end that was ordered can't be read: %s", error)
     return None

@@ -30,7 +30,7 @@ from runctl_agent.training.resume import NOTHING, Resume, ResumeLost
 from runctl_agent.training.unit import GoingDown
 
 from .code import Stores, fetch_code
-from .ends import Cancelled
+from .ends import Cancelled, failure_of
 from .errand import LOOK, errand
 from .minding import REAP, Minding, inner, job_of, outcome_of
 from .pulling import Pulling
@@ -287,8 +287,7 @@ class Starter:
 
     def _failed_before(self) -> tuple[str, ...]:
         """What an agent before this one said of this boot."""
-        boot_id, *lines = json.loads(self._journal.get(FAILURE) or '[""]')
-        return tuple(lines) if boot_id == self._boot_id else ()
+        return failure_of(self._journal.get(FAILURE), self._boot_id)
 
     def _pause(self, seconds: float) -> None:
         self._cancelled.wait(seconds)

@@ -168,6 +168,6 @@ def _remembered(text: str | None) -> Taken | None:
         plain = json.loads(text)
         mark = None if plain["mark"] is None else int(plain["mark"])
         return Taken(Verb(plain["verb"]), str(plain["nonce"]), str(plain["boot_id"]), mark, plain["done"] is True)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         log.warning("what the journal says of the last runctl:want can't be read: %s", error)
         return None
