@@ -140,7 +140,8 @@ class YamlText:
             key = self._scalar(key_node, path)
             inner = ".".join(filter(None, (path, key if isinstance(key, str) else show(key))))
             if key in found:
-                self.note(inner, f"stands twice: in line {self._lines[inner]}, and again in line {line}")
+                first = self._lines.get(inner, self._lines[path])  # not there where `1` stands again as `true`
+                self.note(inner, f"stands twice: in line {first}, and again in line {line}")
                 continue
             self._lines[inner] = line
             found[key] = self._plain(value_node, inner)

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from runctl import prices
+from runctl.beside import Beside, _price
 from runctl.hardware import Hardware, hardware_of, unfit, unknown
 from runctl.image import Image
 from runctl.offer import PRICE_LIST, Offer, dollars, line
 from runctl.quota import Quota, counting, exceeded, quota_of
+from runctl_agent.errors import RunctlError
 from tests.controller.described import described
 
 G5 = Hardware("g5.xlarge", 4, 16384, 1, "A10G", 22888, ("x86_64",))
@@ -146,3 +148,12 @@ def test_a_type_that_there_is_not() -> None:
     assert "did you mean g5.xlarge" in error.mend
     assert error.exit_code == 5
     assert "g5.xlarge" in unknown("g5.xlrage", "us-east-1", []).mend, "by the table, where the family is not there either"
+
+
+@pytest.mark.parametrize(
+    "product",
+    ["{", "[]", "7", "[" * 100_000, '{"terms": null}', '{"terms": {"OnDemand": {"a": {"priceDimensions": {"b": null}}}}}'],
+)
+def test_a_price_list_of_another_shape_is_an_error_with_a_mend(product: str) -> None:
+    with pytest.raises(RunctlError), Beside("eu-central-1")._call("pricing", "GetProducts"):
+        _price([product])

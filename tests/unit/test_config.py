@@ -22,6 +22,7 @@ from runctl_agent.contract.spec import (
     encode_run,
 )
 from runctl_agent.errors import ConfigError
+from runctl_agent.yaml_text import YamlText
 
 LEAST = "run: gpt2\ndestination: s3://bucket/prefix\ncheckpoints: [{path: checkpoints}]\n"
 
@@ -278,3 +279,11 @@ def test_a_pointer_says_where_the_spec_lies() -> None:
     with pytest.raises(ConfigError, match="it points to s3://bucket/prefix/run"):
         parse(text)
     assert mistakes("spec: here\n") == ["line 1: spec: expected s3://bucket/key, not 'here'"]
+
+
+@pytest.mark.parametrize("again", ["true", "1.0", "0x1"])
+def test_a_key_that_stands_twice_in_another_spelling_is_named(again: str) -> None:
+    """To Python, 1 and true are one key."""
+    document = YamlText(f"a: 1\nb:\n  1: x\n  {again}: y\n")
+    assert [str(mistake) for mistake in document.mistakes if "stands twice" in mistake.reason]
+    assert not any("not YAML" in mistake.reason for mistake in document.mistakes)

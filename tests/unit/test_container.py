@@ -138,6 +138,17 @@ def test_one_that_was_only_made() -> None:
     assert (found.over, found.begun) == (False, False)
 
 
+@pytest.mark.parametrize("state", [{"Pid": 1e999}, {"StartedAt": "0002-01-01T00:00:00"}, {"FinishedAt": "9999-12-31T23:59:59"}])
+def test_numbers_and_times_that_nothing_can_have_are_malformed(state: dict[str, object]) -> None:
+    text = json.dumps({**INSPECTED, "State": {**INSPECTED["State"], **state}})  # type: ignore[dict-item]
+    found = parse_found(text.replace("Infinity", "1e999"))
+    assert isinstance(found, Malformed) or state.get("Pid") is None
+
+
+def test_what_is_nested_too_deeply_is_malformed() -> None:
+    assert isinstance(parse_found("[" * 100_000), Malformed)
+
+
 @given(st.text() | st.recursive(st.none() | st.integers() | st.text(), st.lists, max_leaves=5).map(json.dumps))
 def test_garbage_is_malformed(text: str) -> None:
     assert isinstance(parse_found(text), Malformed)

@@ -223,6 +223,7 @@ def test_the_handlers_are_as_before(tmp_path: Path) -> None:
         ("4:cpu,memory:/a\n0::/\n", {"memory/a/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 5\n"}, 5),
         ("4:memory:/a\n0::/b\n", {"b/memory.events": "oom_kill 1\n"}, 1),
         ("garbage", {}, None),
+        ("0::/a\0b\n", {}, None),
     ],
 )
 def test_memory_kills_are_counted_in_either_version(

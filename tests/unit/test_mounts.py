@@ -38,3 +38,8 @@ def test_any_text_is_read(text: bytes) -> None:
 def test_every_point_is_read_back(name: bytes) -> None:
     escaped = b"".join(rb"\%03o" % byte if byte in b" \t\n\\" or byte in b"\r\x0b\x0c" else bytes([byte]) for byte in name)
     assert parse_mountinfo(b"1 0 0:1 / /%s rw - ext4 /dev/x rw\n" % escaped)[1].point == "/" + os.fsdecode(name)
+
+
+def test_a_number_that_no_mount_has_is_left_out() -> None:
+    line = b" 35 98:0 / / rw - ext3 /dev/root rw\n"
+    assert list(parse_mountinfo(b"9" * 5000 + line + b"7" + line)) == [7]

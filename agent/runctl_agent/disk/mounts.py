@@ -56,7 +56,7 @@ def parse_mountinfo(text: bytes) -> dict[int, Mount]:
     for line in text.splitlines():
         before, separator, after = line.partition(b" - ")
         fields = before.split(b" ")
-        if not separator or len(fields) < 6 or not fields[0].isdigit():
+        if not separator or len(fields) < 6 or not re.fullmatch(rb"[0-9]{1,10}", fields[0]):
             continue
         mount = Mount(int(fields[0]), _unescape(fields[4]), os.fsdecode(after.split(b" ")[0]))
         mounts[mount.id] = mount

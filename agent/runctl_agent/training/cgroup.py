@@ -48,6 +48,6 @@ def _kills(path: str) -> int | None:
     try:
         with open(path, encoding="ascii", errors="replace") as file:
             match = _KILLS.search(file.read())
-    except OSError:
+    except (OSError, ValueError):  # ValueError: what stands there is no path
         return None
     return int(match[1]) if match is not None else None

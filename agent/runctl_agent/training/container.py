@@ -153,7 +153,7 @@ def parse_found(text: str) -> Found | Malformed:
             finished=_instant(state.get("FinishedAt")),
             labels=dict((plain.get("Config") or {}).get("Labels") or {}),
         )
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return Malformed(f"docker inspect says something unexpected: {text[:200]}")
 
 
