@@ -265,6 +265,13 @@ def test_what_a_header_only_claims_takes_no_memory(tmp_path: Path, size: int, ty
     assert error.startswith("the code archive can't be unpacked: a header claims to have ")
 
 
+def test_a_link_to_what_the_archive_does_not_have_fails_the_unpacking_with_a_reason(tmp_path: Path) -> None:
+    entry = tarfile.TarInfo("hard")
+    entry.type, entry.linkname = tarfile.LNKTYPE, "absent.py"
+    outcome = done(Unpack(USER, str(tmp_path / "work")), archive_of(tmp_path / "code.tar.gz", (entry, b"")))
+    assert "the code archive can't be unpacked" in outcome.error
+
+
 def test_a_time_that_no_file_can_have_fails_the_unpacking_with_a_reason(tmp_path: Path) -> None:
     entry = tarfile.TarInfo("train.py")
     entry.pax_headers = {"mtime": "1e300"}

@@ -88,7 +88,7 @@ def unpack(job: Unpack, archive: int) -> Done:
         try:
             with os.fdopen(archive, "rb") as file, tarfile.open(fileobj=_Members(file), mode="r:") as tar:
                 tar.extractall(job.workdir, filter="data")
-        except (tarfile.TarError, EOFError, ValueError, OSError, zlib.error, OverflowError, RecursionError) as error:
+        except (tarfile.TarError, EOFError, ValueError, OSError, zlib.error, LookupError, OverflowError, RecursionError) as error:
             return Done(f"the code archive can't be unpacked: {error}")
     for directory in job.also:
         os.makedirs(directory, exist_ok=True)
