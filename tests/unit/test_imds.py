@@ -187,9 +187,11 @@ def answering(reply: bytes) -> Iterator[str]:
         b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort",
         b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n" + b"x" * 100_000,
         b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 500 + b"\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nshort",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-" + b"f" * 40 + b"\r\nshort",
         b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n",
     ],
-    ids=["another protocol", "nothing", "cut short", "too long", "too many headers", "a redirect"],
+    ids=["another protocol", "nothing", "cut short", "too long", "too many headers", "a piece of -5", "less still", "a redirect"],
 )
 def test_what_is_no_metadata_service_is_no_instance(reply: bytes) -> None:
     with answering(reply) as endpoint:

@@ -273,5 +273,5 @@ def _asked(connection: http.client.HTTPConnection, method: str, path: str, heade
             if response.length:
                 raise OSError(f"the answer is cut short after {len(body)} bytes")
             return response.status, body
-    except http.client.HTTPException as error:
+    except (http.client.HTTPException, ValueError, OverflowError) as error:  # the last two for chunks of -1 bytes
         raise OSError(f"what answered is no web server: {type(error).__name__}") from error
