@@ -14,6 +14,7 @@ from runctl.launched import decode_launched, encode_launched
 from runctl.logs import _cut
 from runctl.reference import parse as reference
 from runctl.shown import harmless, shown
+from runctl_agent.contract.malformed import Malformed
 from runctl_agent.errors import ConfigError, RunctlError, UsageError
 
 from .target import MIB, Target, text_of, there_and_back
@@ -23,7 +24,10 @@ def _defaults(body: bytes) -> object:
     with tempfile.NamedTemporaryFile(dir="/dev/shm", suffix=".yaml") as file:
         file.write(body)
         file.flush()
-        return len(load(file.name).values) > 0
+        try:
+            return len(load(file.name).values) > 0
+        except ConfigError as error:
+            return Malformed(error.why.strip())
 
 
 def _prices(body: bytes) -> object:
@@ -88,7 +92,6 @@ TARGETS = (
         "runctl-yaml",
         _defaults,
         [DEFAULTS, b"{}", b"project: a\nowner: me\n"],
-        (ConfigError,),
         room=2 * MIB,
         ratio=3000,
         deepest=200,

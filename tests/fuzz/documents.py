@@ -134,7 +134,10 @@ def _named(body: bytes) -> object:
 
 
 def _spec(body: bytes) -> object:
-    return type(parse_document(body.decode("utf-8", "replace"), source="run.yaml", folder="/home/u")).__name__
+    try:
+        return type(parse_document(body.decode("utf-8", "replace"), source="run.yaml", folder="/home/u")).__name__
+    except ConfigError as error:
+        return Malformed(error.why.strip())
 
 
 LEAST = b'{"checkpoints": [{"path": "a"}], "destination": "s3://b", "run": "a", "settle": 0.5, "staging": {"keep_free": "1GiB"}}'
@@ -175,7 +178,6 @@ TARGETS = (
         "run-yaml",
         _spec,
         [SPEC, LEAST, b"spec: s3://bucket/run.json\n"],
-        (ConfigError,),
         room=2 * MIB,
         ratio=3000,
         deepest=200,

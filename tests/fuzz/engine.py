@@ -21,8 +21,11 @@ from .trial import Trial, attempt, kept, weighed
 
 LARGEST_INPUT = 256 * 1024
 ROOM = 2**30
-GREW = 64 * 1024
+GREW = 4096
 """KiB by which one input makes the process larger, and is weighed for."""
+
+WEIGHED = 256
+"""One input of so many is weighed anyway; so is each with an outcome that is new."""
 
 MOST_FAILURES = 40
 
@@ -48,7 +51,7 @@ class Searcher:
         self._executions += 1
         grown = _largest()
         new = trial.outcome not in self._outcomes and len(self._outcomes) < 5000
-        if new or grown - self._largest > 4096:
+        if new or grown - self._largest > GREW or self._executions % WEIGHED == 0:
             self._largest = max(grown, self._largest)
             trial = self._weighed(body, trial)
         self._outcomes.add(trial.outcome[:300])

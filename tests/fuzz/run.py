@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .keep import keep_new
-from .target import MIB
 from .targets import TARGETS
 from .trial import kept
 
 BUILD = Path("build") / "fuzz"
+KIB = 1024
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,11 @@ class Search:
     new: int
 
     def __str__(self) -> str:
-        figures = f"{self.executions:>11,} {self.outcomes:>8,} {self.peak / MIB:>8.1f} {self.slowest * 1000:>9.0f}"
+        figures = f"{self.executions:>11,} {self.outcomes:>8,} {self.peak / KIB:>8,.0f} {self.slowest * 1000:>9.0f}"
         return f"{self.name:<18}{figures} {self.failures:>8} {self.new:>4}"
 
 
-HEADING = f"{'target':<18}{'executions':>11} {'outcomes':>8} {'peak MiB':>8} {'slowest ms':>9} {'failures':>8} {'new':>4}"
+HEADING = f"{'target':<18}{'executions':>11} {'outcomes':>8} {'peak KiB':>8} {'slowest ms':>9} {'failures':>8} {'new':>4}"
 
 
 def main() -> None:
