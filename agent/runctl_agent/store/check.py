@@ -101,10 +101,11 @@ def _unknown_file(file: ManifestFile, in_place: bool) -> str:
         return f"{file.path!r} is not a path that it may have"
     if file.encoding not in (IDENTITY, ZSTD):
         return f"the encoding {file.encoding!r} of {file.path!r} is not known to this version"
-    if any(portion.digest.partition(":")[0] != WHOLE for portion in portions(file)):
+    digests = [portion.digest for portion in portions(file)]
+    if any(digest.partition(":")[0] != WHOLE for digest in digests):
         return f"the digest algorithm of {file.path!r} is not known to this version"
-    if any(len(portion.digest) != _LENGTH for portion in portions(file)):
+    if any(len(digest) != _LENGTH for digest in digests):
         return f"a digest of {file.path!r} is none of BLAKE3"
-    if file.parts and file.digest != digest_of_parts(part.digest.partition(":")[2] for part in file.parts):
+    if file.parts and file.digest != digest_of_parts(digest.partition(":")[2] for digest in digests):
         return f"the digest of {file.path!r} is not that of its parts"
     return ""
