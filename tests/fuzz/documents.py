@@ -130,7 +130,7 @@ def _named(body: bytes) -> object:
             found.append(strict(name))
         except ValueError as error:
             found.append(Malformed(str(error)))
-    return tuple(found)
+    return tuple(one if one is None or isinstance(one, Malformed) else type(one).__name__ for one in found)
 
 
 def _spec(body: bytes) -> object:
@@ -180,6 +180,6 @@ TARGETS = (
         [SPEC, LEAST, b"spec: s3://bucket/run.json\n"],
         room=2 * MIB,
         ratio=3000,
-        deepest=200,
+        deepest=100,
     ),
 )

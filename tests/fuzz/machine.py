@@ -123,7 +123,7 @@ def _docker(body: bytes) -> object:
     here, known = pulled(text)
     assert here <= known
     image = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/runctl/train:1"
-    return parse_found(text), explained("it failed", text).error.mend, with_helper(body, image) is None
+    return isinstance(parse_found(text), Malformed), explained("it failed", text).error.mend, with_helper(body, image) is None
 
 
 def _code(body: bytes) -> object:
@@ -220,7 +220,7 @@ TARGETS = (
     Target("lock-files", _locks, [HOLDER]),
     Target("metadata", _metadata, [IDENTITY, b"Name\nrunctl:run\nrunctl:want\n", *NOTICES]),
     Target("metadata-http", _answer, ANSWERS, (OSError,)),
-    Target("log-lines", _log, SAID),
+    Target("log-lines", _log, SAID, deepest=1000),
     Target("docker", _docker, [INSPECTED, CONFIG, *PULLED], (RunctlError,)),
     Target(
         "code",
