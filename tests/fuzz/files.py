@@ -16,6 +16,7 @@ from collections.abc import Iterator
 import zstandard
 
 from runctl_agent.account import Account
+from runctl_agent.contract.malformed import Malformed
 from runctl_agent.disk.formats import prove, step_from_json
 from runctl_agent.errors import BadChecksum
 from runctl_agent.store.codec import decoded, encode, filling
@@ -76,12 +77,12 @@ def _unpacked(body: bytes) -> object:
         body = gzip.compress(_summed(body), 1, mtime=0)
     user = Account("u", os.geteuid(), os.getegid(), "/", "/bin/sh")
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder, _file(body) as fd:
-        workdir = f"{folder}/work"
+        workdir = f"{folder}/code"
         error = unpack(Unpack(user, workdir), os.dup(fd)).error
-        assert os.listdir(folder) in ([], ["work"]), "something was written beside the workdir"
+        assert os.listdir(folder) in ([], ["code"]), "something was written beside the workdir"
         for above, _, _ in os.walk(workdir):
             os.chmod(above, 0o700)
-    return error.partition(": ")[0]
+    return Malformed(error) if error else "unpacked"
 
 
 def _summed(tar: bytes) -> bytes:
