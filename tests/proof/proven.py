@@ -52,7 +52,7 @@ class Proven(Agent):
         self.save(step, size)
         self.wait_for(lambda status: status["sent_total"] > before or status["sent_bytes"] > 0, process)
 
-    def until_quiet(self, process: subprocess.Popen[bytes]) -> None:
+    def until_all_is_sent(self, process: subprocess.Popen[bytes]) -> None:
         """All that was saved is committed, and nothing is wrong any more."""
         wanted = {"commits": len(self.sizes), "pending_checkpoints": 0, "error": "", "conditions": []}
         self.wait_for(lambda status: status.items() >= wanted.items(), process, seconds=300)

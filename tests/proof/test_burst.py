@@ -26,6 +26,6 @@ def test_the_checkpoints_among_them_are_found(proven: Proven) -> None:
             if stopped:
                 process.send_signal(signal.SIGCONT)
         proven.save(len(proven.sizes) + 1, 1_000_000)
-        proven.until_quiet(process)
+        proven.until_all_is_sent(process)
     assert len(os.listdir(proven.watched)) == len(proven.sizes)
     print(f"two bursts of {FILES} files: {proven.prove()}")

@@ -55,5 +55,5 @@ def test_it_is_told_and_all_is_sent_once_the_clock_is_right(proven: Proven, fake
                 refused = next(one for one in status["conditions"] if one["name"] == "NoPermission")
                 assert "set the clock" in refused["message"]
                 told.write_text("+0s\n")
-            proven.until_quiet(process)
+            proven.until_all_is_sent(process)
     print(f"clock set {len(STEPS) + 2 * len(TOO_FAR)} times: {proven.prove()}")

@@ -23,5 +23,5 @@ def test_what_was_in_it_is_safe_and_what_comes_is_seen(proven: Proven, own: Seaw
             proven.wait_for(lambda status: f"{proven.watched} does not exist" in status["error"], process)
             proven.watched.mkdir()
             proven.save(len(proven.sizes) + 1, 1_000_000)
-            proven.until_quiet(process)
+            proven.until_all_is_sent(process)
     print(f"removed and made again {TIMES} times: {proven.prove()}")

@@ -21,5 +21,5 @@ def test_what_was_written_meanwhile_is_safe_after_it(proven: Proven, own: Seawee
             status = proven.wait_for(lambda status: status["failures"] > 0 and status["pending_checkpoints"] >= 3, process)
             assert status["error"], "it says what is wrong"
             own.start()
-            proven.until_quiet(process)
+            proven.until_all_is_sent(process)
     print(f"server killed {KILLS} times: {proven.prove()}")

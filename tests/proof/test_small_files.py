@@ -9,7 +9,8 @@ from runctl_agent.contract.keys import Keys
 from runctl_agent.runtime import ThreadRuntime
 from runctl_agent.store.restore import Restorer
 from tests.e2e.committed import committed
-from tests.proof.proven import Proven, body
+from tests.proof.proven import Proven
+from tests.proof.trainer import body
 
 FILES, SIZE = 10_000, 2_000
 
