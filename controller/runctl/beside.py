@@ -95,7 +95,13 @@ class Beside:
     def _call(self, service: str, action: str, subject: str = "") -> Iterator[None]:
         try:
             yield
-        except (*FOREIGN, TypeError, AttributeError, RecursionError) as error:  # the last three: a document of another shape
+        except (
+            *FOREIGN,
+            TypeError,
+            AttributeError,
+            OverflowError,
+            RecursionError,
+        ) as error:  # the last: a document of another shape
             raise translated(error, Call(action, subject, self._region, service=service)) from error
 
 

@@ -71,4 +71,7 @@ def dollars(amount: float) -> str:
 
 def _since(reason: str) -> float | None:
     found = _SINCE.search(reason)
-    return None if found is None else datetime.strptime(found[1], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC).timestamp()
+    try:
+        return None if found is None else datetime.strptime(found[1], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC).timestamp()
+    except ValueError:  # 36 o'clock, as no EC2 has said yet
+        return None

@@ -9,6 +9,7 @@ import pytest
 
 from runctl import prices
 from runctl.beside import Beside, _price
+from runctl.cost import _since
 from runctl.hardware import Hardware, hardware_of, unfit, unknown
 from runctl.image import Image
 from runctl.offer import PRICE_LIST, Offer, dollars, line
@@ -150,10 +151,33 @@ def test_a_type_that_there_is_not() -> None:
     assert "g5.xlarge" in unknown("g5.xlrage", "us-east-1", []).mend, "by the table, where the family is not there either"
 
 
+PRICE, END = '{"terms": {"OnDemand": {"a": {"priceDimensions": {"b": {"pricePerUnit": {"USD": ', "}}}}}}}"
+
+
 @pytest.mark.parametrize(
     "product",
-    ["{", "[]", "7", "[" * 100_000, '{"terms": null}', '{"terms": {"OnDemand": {"a": {"priceDimensions": {"b": null}}}}}'],
+    [
+        f"{PRICE}1{'0' * 400}{END}",
+        "{",
+        "[]",
+        "7",
+        "[" * 100_000,
+        '{"terms": null}',
+        '{"terms": {"OnDemand": {"a": {"priceDimensions": {"b": null}}}}}',
+    ],
 )
 def test_a_price_list_of_another_shape_is_an_error_with_a_mend(product: str) -> None:
     with pytest.raises(RunctlError), Beside("eu-central-1")._call("pricing", "GetProducts"):
         _price([product])
+
+
+@pytest.mark.parametrize(
+    ("reason", "at"),
+    [
+        ("User initiated (2026-11-23 18:09:35 GMT)", 1_795_457_375.0),
+        ("User initiated (2026-11-23 36:09:35 GMT)", None),
+        ("User initiated (2026-02-31 18:09:95 GMT)", None),
+    ],
+)
+def test_a_time_that_there_is_not_says_nothing_of_the_cost(reason: str, at: float | None) -> None:
+    assert _since(reason) == at
