@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check attack faults soak proof simulation e2e-trainers interruptions containers systemd metrics e2e-machine report-shot e2e-vm packer lock audit large bench bench-smoke clean
+.PHONY: demo test check attack faults fuzz soak proof simulation e2e-trainers interruptions containers systemd metrics e2e-machine report-shot e2e-vm packer lock audit large bench bench-smoke clean
 
 demo: $(VENV)/.installed  ## a training is launched, its machine lost, and nothing else
 	@$(BIN)/runctl-demo
@@ -46,6 +46,9 @@ soak: $(VENV)/.installed  ## an hour of faults at random: nothing lost, and memo
 
 attack: $(VENV)/.installed  ## a training's user against root's agent; needs root
 	$(BIN)/pytest -n 2 tests/attack
+
+fuzz: $(VENV)/.fuzz  ## every reader of bytes that others write, ten minutes each by atheris: three hours on two cores
+	$(BIN)/python -m tests.fuzz.run --seconds 600
 
 metrics: $(VENV)/.installed  ## the metrics and the alert rules by promtool and node_exporter: those in the PATH, or Debian's, unpacked
 	$(BIN)/pytest -n 0 tests/metrics
@@ -96,6 +99,10 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.bench: $(VENV)/.installed
 	$(BIN)/python -m pip install -q -e '.[dev,demo,bench]'
+	touch $@
+
+$(VENV)/.fuzz: $(VENV)/.installed
+	$(BIN)/python -m pip install -q -e '.[dev,demo,fuzz]'
 	touch $@
 
 $(VENV)/.trainers: tests/e2e/trainers/requirements.txt $(VENV)/.installed
