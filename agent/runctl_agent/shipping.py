@@ -140,7 +140,7 @@ class Shipped:
             self.tail.place = self._sent.place
             again = before.tried.end - self._sent.end if before.epoch == epoch else 0
         elif self._pieces.in_doubt and _end(store, self._series(keys, self._epoch)) == self._pieces.tried:
-            unsent = b""
+            unsent, self._sent = b"", Sent(self._pieces.tried, self.tail.place or NOWHERE.place)
         known = before is not None and before.epoch == epoch
         end = self._sent.end if known else _end(store, self._series(keys, epoch))
         self._before, self._epoch, self._pieces, self._again = None, epoch, Pieces(end, self._spare), again

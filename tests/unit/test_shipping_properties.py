@@ -151,6 +151,7 @@ ACTS = st.lists(st.one_of(st.integers(0, 60), st.sampled_from([*HARMLESS, *KILLS
 @example([5, "killed after", "another file", 5], 100)
 @example([0, "late", "killed after", 0], 20)
 @example([5, "lost answer", "look", "epoch"], 100)
+@example([0, 0, 0, "lost answer", "look", "epoch", "killed before"], 20)
 def test_every_line_is_there_once_in_its_order(acts: list[str | int], size: int) -> None:
     """A log that is looked at before its owner takes something away."""
     with world(size) as one:
