@@ -6,6 +6,7 @@ in one thread and kill it anywhere (tests/simulation/seeded.py).
 
 from __future__ import annotations
 
+import logging
 import random
 import secrets
 import threading
@@ -14,6 +15,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Generic, Protocol, TypeVar
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -102,7 +105,13 @@ def run_pool(runtime: Runtime, name: str, width: int, work: Callable[[T], None],
             except Exception as error:  # noqa: BLE001 - raised again below, in the caller
                 errors.append(error)
 
-    tasks = [runtime.spawn(f"{name}-{n}", worker) for n in range(min(width, len(items)))]
+    tasks: list[Task] = []
+    try:
+        for n in range(min(width, len(items))):
+            tasks.append(runtime.spawn(f"{name}-{n}", worker))  # noqa: PERF401 - those that were had before it fails are kept
+    except RuntimeError as error:  # no further thread is to be had: those that run do it all, or the caller
+        log.warning("%s: %s", name, error)
+        worker()
     for task in tasks:
         task.join()
     errors.extend(task.error for task in tasks if task.error is not None)

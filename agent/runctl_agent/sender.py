@@ -165,6 +165,9 @@ class Sender:
             self._again(row, error)
         except OSError as error:
             self._again(row, WrongStateError(f"{finished.name} can't be read from staging", error.strerror or str(error)))
+        except MemoryError:
+            mend = "raise the memory limit of the agent's unit, or end what else uses the machine's memory"
+            self._again(row, WrongStateError(f"{finished.name} can't be sent", "the agent gets no more memory", mend))
         finally:
             if lock is not None:
                 lock.release()

@@ -58,3 +58,20 @@ def test_a_mailbox_gives_everything_in_order() -> None:
     mailbox.put(2)
     assert mailbox.take_all(30.0) == [1, 2]
     assert mailbox.take_all(0.0) == []
+
+
+@pytest.mark.parametrize("threads", [0, 1, 3])
+def test_a_pool_that_gets_too_few_threads_does_its_work_with_those(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+    """As where no memory or no process is left: what is done already by some is not done twice."""
+    left, start = [None] * threads, threading.Thread.start
+
+    def scarce(thread: threading.Thread) -> None:
+        if not left:
+            raise RuntimeError("can't start new thread")
+        left.pop()
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", scarce)
+    done: list[int] = []
+    run_pool(ThreadRuntime(), "pool", 4, done.append, list(range(100)))
+    assert sorted(done) == list(range(100))
