@@ -229,3 +229,55 @@ def test_a_save_that_the_grace_cuts_off_is_not_planned() -> None:
     situation = Situation(now=0, at=120, rate=1e9, saves_on_signal=True, save_seconds=75, save_bytes=10**9, grace=60)
     assert not plan(situation).save
     assert plan(replace(situation, grace=75)).save
+
+
+def test_what_fits_to_the_last_second_is_sent_and_what_needs_longer_is_not() -> None:
+    assert plan(of(10_000)).send == (0,)
+    assert plan(of(10_001)).send == ()
+
+
+def test_each_checkpoint_costs_a_second_beside_its_bytes() -> None:
+    situation = Situation(NOW, NOW + 100 + MARGIN, rate=RATE)
+    assert seconds(situation, 9900 * MB) == 100
+    assert seconds(situation, 0) == 1
+
+
+def test_what_is_not_said_to_be_under_way_is_not() -> None:
+    pending = (Pending(0, MB, (1,), sending=True), Pending(1, MB, (2,)))
+    assert plan(Situation(NOW, NOW + 100, pending, RATE)).send == (0, 1)
+
+
+def test_a_last_checkpoint_that_fits_to_the_last_second_is_asked_for() -> None:
+    fits = of(saves_on_signal=True, save_seconds=0.5, save_bytes=9950 * MB)
+    assert (plan(fits).save, plan(fits).signal_at) == (True, NOW)
+    assert not plan(replace(fits, at=fits.at - 1)).save
+
+
+def test_of_an_unknown_trainer_a_last_checkpoint_is_asked_for_while_it_can_be_made() -> None:
+    unknown = Situation(NOW, NOW + 20 + MARGIN, saves_on_signal=True)
+    assert plan(unknown).save
+    assert not plan(replace(unknown, at=unknown.at - 1)).save
+
+
+def test_without_a_grace_of_its_own_a_training_has_a_minute() -> None:
+    situation = Situation(NOW, NOW + 200, rate=RATE, saves_on_signal=True, save_seconds=60.0, save_bytes=MB)
+    assert plan(situation).save
+    assert not plan(replace(situation, save_seconds=60.5)).save
+
+
+@pytest.mark.parametrize(
+    ("situation", "message"),
+    [
+        (of(), "105 s left"),
+        (of(at=NOW - 50), "0 s left"),
+        (of(alive=False, saves_on_signal=True), "105 s left"),
+        (of(1000, 20_000), "105 s left, 1 pending can be sent, 1 can't"),
+        (
+            of(8000, saves_on_signal=True, save_seconds=5.0, save_bytes=8000 * MB),
+            "105 s left, 1 pending can be sent, no time for a last checkpoint",
+        ),
+        (of(saves_on_signal=True, save_seconds=5.0, save_bytes=MB), "105 s left, a last checkpoint can be made"),
+    ],
+)
+def test_people_are_told_what_becomes_of_what_is_there(situation: Situation, message: str) -> None:
+    assert plan(situation).message == message
