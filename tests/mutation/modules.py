@@ -4,6 +4,12 @@ from __future__ import annotations
 
 PACKAGE = "runctl_agent"
 
+LEFT_OUT = (
+    "tests/unit/test_departed.py::test_a_long_run_keeps_little_of_what_rotation_took",
+    "tests/unit/test_settle.py::test_hints_nobody_asks_for_are_bounded",
+)
+"""What takes seconds and tells of memory only."""
+
 _SETTLED = (
     "unit/test_settle.py",
     "unit/test_verdict.py",
@@ -19,7 +25,13 @@ TESTS: dict[str, tuple[str, ...]] = {
     "disk.settle": _SETTLED,
     "disk.verdict": _SETTLED,
     "training.deadline": ("unit/test_deadline.py", "unit/test_risk.py"),
-    "store.commit": ("unit/test_commit.py", "unit/test_lineage.py", "unit/test_crash_loop.py", "unit/test_epoch.py"),
+    "store.commit": (
+        "unit/test_commit.py",
+        "unit/test_commit_fenced.py",
+        "unit/test_lineage.py",
+        "unit/test_crash_loop.py",
+        "unit/test_epoch.py",
+    ),
     "training.state": ("unit/test_state.py", "unit/test_opening.py"),
     "contract.document": ("contract/test_document.py", "contract/test_manifest.py", "contract/test_status.py"),
     "contract.files": ("contract/test_manifest.py",),

@@ -26,12 +26,14 @@ import pytest
 from coverage import CoverageData
 
 from .bodies import Bodies
+from .modules import LEFT_OUT
 from .mutants import Mutant
 from .properties import Fewer, Properties, few_examples
 
 _QUIETLY = (
     *("-x", "-q", "-s", "-o", "addopts=", "--import-mode=importlib", "-W", "ignore::pytest.PytestAssertRewriteWarning"),
     *("-p", "no:randomly", "-p", "no:cacheprovider", "--noconftest"),
+    *(f"--deselect={test}" for test in LEFT_OUT),
 )
 _EXAMPLES = 20
 """What a property is tried with at most: a rule that is broken falls to few, or to an example."""

@@ -229,7 +229,7 @@ def test_what_breaks_its_format_waits_for_the_end(settler: Settler) -> None:
     assert settler.unfinished() == [(ROOT, "last.pt", last().signature)]
     assert settler.reasons() == {(ROOT, "last.pt"): "last.pt is not whole"}
     (finished,) = settler.finished(at(3600), ended=True)
-    assert not finished.complete
+    assert (finished.complete, finished.step) == (False, 0)
     assert settler.finished(at(3600), ended=True) == []
 
 
@@ -273,6 +273,30 @@ def test_changed_while_no_agent_looked_may_be_in_place(settler: Settler) -> None
     settler.observe(last(), at(0))
     assert names(settler.finished(at(0))) == ["last.pt"]
     assert settler.rewritten(ROOT, "last.pt")
+
+
+def test_what_the_journal_takes_over_is_no_longer_waited_for(settler: Settler) -> None:
+    settler.observe(last(proof=Proof.BROKEN), at(0))
+    settler.remember(ROOT, "last.pt", last().signature)
+    assert settler.unfinished() == []
+
+
+def test_the_files_of_what_the_journal_took_over_are_known_from_the_next_look(settler: Settler) -> None:
+    """Replaced by a rename later, it was not rewritten in place."""
+    seen = last(proof=Proof.BROKEN)
+    settler.observe(seen, at(0))
+    settler.remember(ROOT, "last.pt", seen.signature)
+    settler.observe(seen, at(1))
+    settler.observe(last(mtime=2, inode=99), at(3))
+    assert names(settler.finished(at(3))) == ["last.pt"]
+    assert not settler.rewritten(ROOT, "last.pt")
+
+
+@pytest.mark.parametrize(("given", "step"), [({}, 0), ({"step": 500}, 500)])
+def test_the_steps_in_the_journal_are_those_before_it(settler: Settler, given: dict[str, int], step: int) -> None:
+    settler.remember(ROOT, "step_7.pt", "of other content", **given)
+    settler.observe(last(), at(0))
+    assert [f.step for f in settler.finished(at(0))] == [step]
 
 
 def test_what_could_not_be_staged_is_given_out_again(settler: Settler) -> None:
