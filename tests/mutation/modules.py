@@ -13,6 +13,7 @@ LEFT_OUT = (
 _SETTLED = (
     "unit/test_settle.py",
     "unit/test_verdict.py",
+    "unit/test_looks.py",
     "unit/test_departed.py",
     "faults/test_rewritten_checkpoint.py",
     "faults/test_two_rank_checkpoint.py",

@@ -76,6 +76,14 @@ def test_latest_never_moves_to_a_lower_rank() -> None:
     assert store.objects[KEYS.latest] == before
 
 
+def test_latest_moves_from_each_checkpoint_to_the_next() -> None:
+    store = MemoryStore()
+    writer = ready(store)
+    moved = [commit(writer, store, manifest_of(f"checkpoint-{n}", n, seq=n)).latest_moved for n in (1, 2, 3)]
+    assert moved == [True, True, True]
+    assert latest_of(store).step == 3
+
+
 def test_an_incomplete_checkpoint_is_committed_and_never_pointed_to() -> None:
     store = MemoryStore()
     writer = ready(store)
@@ -180,7 +188,9 @@ def test_without_a_latest_to_compare_with_the_manifests_decide(standing: bytes |
     assert not commit(writer, store, manifest_of("checkpoint-8", 8, seq=2)).latest_moved
     assert latest_of(store).step == 9
     store.delete(KEYS.latest)
-    assert commit(writer, store, manifest_of("checkpoint-10", 10, seq=3)).latest_moved
+    assert commit(writer, store, manifest_of("checkpoint-10", 10, seq=4)).latest_moved
+    store.delete(KEYS.latest)
+    assert not commit(writer, store, manifest_of("checkpoint-7", 7, seq=3)).latest_moved
 
 
 def test_the_fence_is_read_from_latest_and_is_0_without_one() -> None:
@@ -191,9 +201,10 @@ def test_the_fence_is_read_from_latest_and_is_0_without_one() -> None:
     assert writer.fence() == 7
 
 
-def test_a_committer_of_another_run_is_refused() -> None:
-    with pytest.raises(ValueError, match="another-run"):
-        Committer(MemoryStore(), KEYS, OwnNonces(), "another-run", INSTANCE)
+@pytest.mark.parametrize("run", ["another-run", "z-run"])
+def test_a_committer_of_another_run_is_refused(run: str) -> None:
+    with pytest.raises(ValueError, match=run):
+        Committer(MemoryStore(), KEYS, OwnNonces(), run, INSTANCE)
 
 
 # --- two writers, every step of theirs in any order ---

@@ -119,19 +119,21 @@ def test_only_a_higher_epoch_of_another_instance_has_overtaken() -> None:
     assert writer.overtaken(first)
     assert writer.overtaken(first + 1)
     assert not writer.overtaken(first + 2)
+    assert not writer.overtaken(first + 3)
+    committer(store, "a-new").take_epoch("boot-4")
+    assert writer.overtaken(first)
 
 
-def test_an_epoch_that_was_overtaken_is_written_under_as_a_fenced_one() -> None:
-    """Nobody else's, so what was staged before it is told from what the new writer fenced off."""
+def test_who_was_overtaken_and_is_not_fenced_off_yet_points_to_what_was_staged_before_its_epoch() -> None:
     store = MemoryStore()
-    writer = committer(store)
-    epoch = writer.take_epoch("boot-1").epoch
-    writer.seal(epoch + 1)
+    first = ready(store)
+    epoch = first.take_epoch("boot-1").epoch
+    first.seal(epoch)
     committer(store, "i-new").take_epoch("boot-2")
     again = committer(store)
     assert commit(again, store, manifest_of("checkpoint-1", 1, epoch=1)).fenced
     assert again.overtaken(epoch)
-    assert commit(again, store, manifest_of("checkpoint-1", 1, epoch=1)).fenced
+    assert commit(again, store, manifest_of("checkpoint-2", 2, epoch=1, seq=2)).latest_moved
 
 
 def test_what_fenced_an_epoch_off_is_told_and_nothing_where_nothing_did() -> None:
@@ -142,6 +144,7 @@ def test_what_fenced_an_epoch_off_is_told_and_nothing_where_nothing_did() -> Non
     new.seal(new.take_epoch("boot-2").epoch)
     assert "fenced at epoch 2" in old.fenced_by(1)
     assert old.fenced_by(2) == ""
+    assert old.fenced_by(3) == ""
 
 
 def test_an_epoch_json_that_was_found_damaged_is_told() -> None:

@@ -41,6 +41,19 @@ def test_a_checkpoint_that_can_be_resumed_from_is_progress() -> None:
     assert counted(store, "i-5") == 0
 
 
+def test_a_checkpoint_of_an_attempt_before_is_no_progress_of_the_last() -> None:
+    store = MemoryStore()
+    assert counted(store, "i-1") == 0
+    committed(store, manifest_of("checkpoint-1", 1, epoch=1, seq=1))
+    assert [counted(store, "i-2"), counted(store, "i-3")] == [0, 1]
+
+
+def test_an_attempt_that_is_not_said_to_be_cut_short_does_not_count() -> None:
+    store = MemoryStore()
+    assert [counted(store, "i-1"), counted(store, "i-2")] == [0, 1]
+    assert writer(store, "i-3").take_epoch("boot").attempts_without_progress == 0
+
+
 def test_what_ended_by_itself_or_was_asked_to_does_not_count() -> None:
     store = MemoryStore()
     assert [counted(store, "i-1"), counted(store, "i-2"), counted(store, "i-3", cut_short=False)] == [0, 1, 0]
