@@ -55,3 +55,20 @@ def test_the_first_of_several_that_wait_for_a_moment_holds_back_what_came_after_
 def test_what_the_trainer_has_locked_does_not_pass_by_itself(settler: Settler) -> None:
     settler.observe(look("last.pt", file("last.pt", 0.000), lock=True), at(0.009))
     assert not settler.passing()
+
+
+def test_a_close_told_beside_the_arrival_of_its_directory_counts_when_more_comes(settler: Settler) -> None:
+    model = file("model.safetensors", -2.0, writer=Writer.UNKNOWN)
+    settler.hint(Change(ROOT, "checkpoint-5", Hinted.ARRIVED), at(0))
+    settler.hint(Change(ROOT, "checkpoint-5/model.safetensors", Hinted.CLOSED), at(0))
+    settler.observe(look("checkpoint-5", model, kind=Kind.HUGGINGFACE), at(0))
+    assert settler.finished(at(0)) == []
+    settler.observe(look("checkpoint-5", model, file("trainer_state.json", 0.5), kind=Kind.HUGGINGFACE), at(1))
+    assert names(settler.finished(at(1))) == ["checkpoint-5"]
+
+
+def test_a_last_part_that_came_under_our_eyes_is_new_however_old_its_time(settler: Settler) -> None:
+    model, state = file("model.safetensors", -50.0), file("trainer_state.json", -40.0)
+    settler.observe(look("checkpoint-5", model, kind=Kind.HUGGINGFACE), at(0))
+    settler.observe(look("checkpoint-5", model, state, kind=Kind.HUGGINGFACE), at(1))
+    assert names(settler.finished(at(1))) == ["checkpoint-5"]
