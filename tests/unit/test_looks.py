@@ -72,3 +72,14 @@ def test_a_last_part_that_came_under_our_eyes_is_new_however_old_its_time(settle
     settler.observe(look("checkpoint-5", model, kind=Kind.HUGGINGFACE), at(0))
     settler.observe(look("checkpoint-5", model, state, kind=Kind.HUGGINGFACE), at(1))
     assert names(settler.finished(at(1))) == ["checkpoint-5"]
+
+
+@pytest.mark.parametrize("what", [Hinted.CLOSED, Hinted.ARRIVED])
+def test_what_was_told_of_a_file_counts_while_others_come_and_go(settler: Settler, what: Hinted) -> None:
+    model = file("pytorch_model.bin", -2.0, writer=Writer.UNKNOWN)
+    for path in ("pytorch_model.bin", "optimizer.pt.tmp"):
+        settler.hint(Change(ROOT, f"checkpoint-5/{path}", what), at(0))
+    passing = file("optimizer.pt.tmp", -2.0, writer=Writer.UNKNOWN)
+    settler.observe(look("checkpoint-5", model, passing, kind=Kind.HUGGINGFACE), at(0))
+    settler.observe(look("checkpoint-5", model, file("trainer_state.json", 0.5), kind=Kind.HUGGINGFACE), at(1))
+    assert names(settler.finished(at(1))) == ["checkpoint-5"]
