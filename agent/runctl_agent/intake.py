@@ -59,6 +59,11 @@ class Intake:
         """Everything that was offered is in the journal, and nothing was let go that may still lie on disk."""
         return not (self._owed or self._let_go)
 
+    @property
+    def held_open(self) -> tuple[str, ...]:
+        """Why something is held by descriptors alone, if it is. From any task."""
+        return (self._stager.held_open,) if self._stager.held_open else ()
+
     def owed(self) -> list[tuple[str, str, str]]:
         """(root, name, signature) of what is not in the journal yet."""
         return [(root, name, owed.finished.signature) for (root, name), owed in sorted(self._owed.items())]
@@ -113,10 +118,10 @@ class Intake:
             return []
         again, self._let_go = sorted(self._let_go), set()
         troubled = again or any(isinstance(error, DiskShort) for error in self.troubles.values())
-        if out := next((root for root in self._roots if self._stager.out_of_inodes(root)), ""):
-            self.disk_full = f"{out}: not one inode is left on its disk: no file can be made there"
-        elif not troubled and self._runtime.monotonic() >= self._told_until:
-            self.disk_full = ""
+        if troubled or self._runtime.monotonic() < self._told_until:
+            return again
+        out = next((root for root in self._roots if self._stager.out_of_inodes(root)), "")
+        self.disk_full = out and f"{out}: not one inode is left on its disk: no file can be made there"
         return again
 
     def _was_rewritten(self, candidate: Candidate) -> bool:

@@ -11,7 +11,7 @@ import pytest
 
 from runctl_agent.disk import hold
 from runctl_agent.disk.stage import Stager
-from runctl_agent.errors import WrongStateError
+from runctl_agent.errors import DiskShort, WrongStateError
 from runctl_agent.records import Held, Staged
 from tests.fakes.checkpoints import finished, write
 
@@ -35,12 +35,15 @@ def stage(tmp_path: Path, root: Path) -> tuple[Stager, Staged]:
 def is_held_open(tmp_path: Path, root: Path, stager: Stager, staged: Staged) -> None:
     assert [file.held for file in staged.files] == [Held.DESCRIPTOR]
     assert staged.directory == ""
+    assert "'last.pt'" in stager.held_open
+    assert "is held open, not staged" in stager.held_open
     assert os.listdir(tmp_path / "state" / "staging") == []
     (root / "last.pt").unlink()
     held = stager.open(staged, "last.pt")
     assert os.read(held, 99) == b"a" * 10
     os.close(held)
     stager.release(staged)
+    assert stager.held_open == ""
 
 
 @UNWRITABLE
@@ -63,6 +66,21 @@ def test_there_is_no_room_for_a_file_in_it(tmp_path: Path, root: Path, monkeypat
 
     monkeypatch.setattr(hold, "reflink", fail)
     is_held_open(tmp_path, root, *stage(tmp_path, root))
+
+
+def test_where_descriptors_run_out_it_is_room_that_is_wanted(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that what is superseded is let go for it."""
+
+    def none_left(_: int) -> NoReturn:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    def full(*_: object) -> NoReturn:
+        monkeypatch.setattr(os, "dup", none_left)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(hold, "reflink", full)
+    with pytest.raises(DiskShort, match="No space left"):
+        stage(tmp_path, root)
 
 
 def test_what_can_not_be_read_is_not_held_at_all(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from runctl_agent.contract.keys import Keys
@@ -22,13 +22,11 @@ def cut_off(endpoint: str) -> Iterator[None]:
     """Of the server at `endpoint`: both ways, and without a word: no connection is refused or reset."""
     port = endpoint.rpartition(":")[2]
     rules = [["-p", "tcp", side, port, "-j", "DROP"] for side in ("--dport", "--sport")]
-    for rule in rules:
-        subprocess.run(["iptables", "-w", "-I", "INPUT", "-i", "lo", *rule], check=True)
-    try:
-        yield
-    finally:
+    with ExitStack() as after:
         for rule in rules:
-            subprocess.run(["iptables", "-w", "-D", "INPUT", "-i", "lo", *rule], check=True)
+            subprocess.run(["iptables", "-w", "-I", "INPUT", "-i", "lo", *rule], check=True)
+            after.callback(subprocess.run, ["iptables", "-w", "-D", "INPUT", "-i", "lo", *rule], check=True)
+        yield
 
 
 class Proven(Agent):

@@ -92,9 +92,7 @@ class SimStager(Stager):
     def die(self) -> None:
         """What the kernel closes."""
         self._unguard()
-        for key in list(self._descriptors):
-            while key in self._descriptors:
-                self._close(key)
+        self._descriptors.close_all()
 
 
 class SlowStager(Stepping):

@@ -282,9 +282,11 @@ def test_a_time_that_no_file_can_have_fails_the_unpacking_with_a_reason(tmp_path
 WHOLE = encode_done(Done("", ("a",), {"A": "b"}, Needs(("python",))))
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b"null", b'{"needs": 1}', b"[" * 100_000, WHOLE[:-1], WHOLE.replace(b"command", b"commands")]
-)
+BROKEN = (WHOLE[:-1], WHOLE.replace(b"command", b"commands"))
+OF_OTHER_TYPES = (WHOLE.replace(b'"b"', b"5"), WHOLE.replace(b'["a"]', b"[1]"), WHOLE.replace(b'""', b'["x"]', 1))
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'{"needs": 1}', b"[" * 100_000, *BROKEN, *OF_OTHER_TYPES])
 def test_what_a_worker_says_wrongly_is_its_failure(body: bytes) -> None:
     assert decode_done(body).error == f"what the worker process said of {len(body)} bytes can't be read"
 

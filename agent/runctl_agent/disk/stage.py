@@ -11,20 +11,19 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 
 from runctl_agent.access import open_way
 from runctl_agent.errors import DiskShort, RunctlError, SourceChanged, WrongStateError
 from runctl_agent.records import IN_PLACE, FileEntry, FileId, Finished, Held, Staged, StagedFile
 
-from . import hold, sweep
+from . import hold, inodes, sweep
+from .descriptors import Descriptors, Key
 from .mounts import Mount, mount_of
 from .openat import file_id, make_below, open_below, open_directory, open_file, opened, parts
 from .places import Places
 
 log = logging.getLogger(__name__)
-
-Key = tuple[str, str, str]
 
 
 class Stager:
@@ -46,8 +45,16 @@ class Stager:
         self._keep_free = keep_free
         self._places = Places(state_dir, roots, superuser=os.geteuid() == 0 if superuser is None else superuser, mount=mount)
         self._remover = sweep.Remover(self._places)
-        self._descriptors: dict[Key, list[dict[str, int]]] = {}
+        self._descriptors = Descriptors()
         self._guard: tuple[str, int] | None = None
+        self._why = ""
+
+    out_of_inodes = staticmethod(inodes.none_left)
+
+    @property
+    def held_open(self) -> str:
+        """Why something is held by descriptors alone; empty: nothing is, or it was to be so. From any task."""
+        return self._why if self._descriptors else ""
 
     def stage(self, finished: Finished, *, copy: bool, label: str) -> Staged:
         """Hold a finished checkpoint. `copy`: it may be rewritten in place. `label`: a name for it that nothing else has.
@@ -59,6 +66,7 @@ class Stager:
             raise WrongStateError(f"{label!r} is not used as a label", "it is not one name")
         self._unguard()
         with _told_of(finished), opened(_open_source(finished)) as source:
+            unwritable: OSError | None = None
             for place in self._places.for_root(finished.root):
                 try:
                     fd = self._places.open(place, make=True)
@@ -70,8 +78,8 @@ class Stager:
                     except OSError as error:
                         if error.errno not in hold.UNWRITABLE:
                             raise
-                        log.info("%s is held open, not staged: %s", _name(finished), error.strerror)
-            return self._keep_open(source, finished)
+                        unwritable = error
+            return self._keep_open(source, finished, unwritable)
 
     def open(self, staged: Staged, path: str) -> int:
         """Open a staged file for reading, with an offset of its own; the caller closes it. Raises SourceChanged."""
@@ -100,7 +108,7 @@ class Stager:
         if staged.directory:
             self._remover.remove(staged.directory)
         else:
-            self._close(_key(staged.finished))
+            self._descriptors.close(_key(staged.finished))
 
     def frees(self, staged: Staged) -> int:
         """Bytes that letting a snapshot go would free: none of what the trainer has still. 0 if that can't be told."""
@@ -122,14 +130,6 @@ class Stager:
             return _short_by(os.statvfs(path), self._keep_free)
         except OSError:  # it is not there, or hidden: nothing of it can be staged either
             return 0
-
-    def out_of_inodes(self, path: str) -> bool:
-        """Whether no file can be made on the file system of `path`, however much room it has."""
-        try:
-            disk = os.statvfs(path)
-        except OSError:  # as above
-            return False
-        return disk.f_files > 0 and disk.f_favail == 0
 
     def _stage_in(self, place: str, fd: int, source: int, finished: Finished, *, copy: bool, label: str) -> Staged:
         os.mkdir(label, 0o700, dir_fd=fd)
@@ -193,35 +193,32 @@ class Stager:
             os.unlink(name, dir_fd=directory)
             raise _disk_short(finished, error.strerror or str(error)) from error
 
-    def _keep_open(self, source: int, finished: Finished) -> Staged:
+    def _keep_open(self, source: int, finished: Finished, unwritable: OSError | None) -> Staged:
+        """`unwritable`: why nothing was staged; where there are too few descriptors, room is what is wanted."""
         kept: dict[str, int] = {}
         with ExitStack() as on_error:
             for entry in finished.files:
-                with _open_finished(source, finished, entry) as fd:
-                    kept[entry.path] = os.dup(fd)
+                try:
+                    with _open_finished(source, finished, entry) as fd:
+                        kept[entry.path] = os.dup(fd)
+                except OSError as error:
+                    raise unwritable or error from None
                 on_error.callback(os.close, kept[entry.path])
             on_error.pop_all()
-        self._descriptors.setdefault(_key(finished), []).append(kept)
+        if unwritable is not None:
+            self._why = f"{_name(finished)} is held open, not staged, and is lost if the agent ends: {unwritable.strerror}"
+            log.warning("%s", self._why)
+        self._descriptors.keep(_key(finished), kept)
         return Staged(finished, "", tuple(StagedFile(e.path, e.id, Held.DESCRIPTOR, e.id) for e in finished.files))
 
     def _open_held(self, staged: Staged, file: StagedFile) -> int:
         if staged.directory:
             with opened(open_directory(staged.directory)) as directory:
                 return open_file(directory, file.path)
-        kept = self._descriptors.get(_key(staged.finished))
-        if not kept:
+        fd = self._descriptors.open(_key(staged.finished), file.path)
+        if fd is None:
             raise _changed(staged.finished, "it was held by descriptors, which ended with the agent that held them")
-        # By way of /proc, for a duplicate would share its offset with every other.
-        return os.open(f"/proc/self/fd/{kept[-1][file.path]}", os.O_RDONLY | os.O_NONBLOCK)
-
-    def _close(self, key: Key) -> None:
-        kept = self._descriptors.get(key, [])
-        if kept:
-            for fd in kept.pop().values():
-                with suppress(OSError):  # nothing was written: there is nothing to lose
-                    os.close(fd)
-        if not kept:
-            self._descriptors.pop(key, None)
+        return fd
 
     def _frees(self, staged: Staged, file: StagedFile) -> int:
         with opened(self._open_held(staged, file)) as fd:

@@ -200,9 +200,12 @@ def decode_done(body: bytes) -> Done:
     try:
         plain = json.loads(body)
         needs = plain["needs"] and Needs(**{name: tuple(value) for name, value in plain["needs"].items()})
-        return Done(plain["error"], tuple(plain["tail"]), plain["env"], needs, plain["lost"])
+        done = Done(plain["error"], tuple(plain["tail"]), dict(plain["env"]), needs, plain["lost"] is True)
+        if all(isinstance(one, str) for one in (done.error, *done.tail, *done.env, *done.env.values())):
+            return done
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return Done(f"what the worker process said of {len(body)} bytes can't be read")
+        pass
+    return Done(f"what the worker process said of {len(body)} bytes can't be read")
 
 
 def login_env(user: Account, own: Mapping[str, str], *, euid: int | None = None) -> dict[str, str]:
