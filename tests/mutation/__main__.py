@@ -1,7 +1,7 @@
-"""Mutation testing of the core: python -m tests.mutation [MODULE ...]; --again: only what survived the last time.
+"""Mutation testing of the core: python -m tests.mutation [MODULE ...]; --again: only what survived the last time, unjudged.
 
-What survives and is not judged in judged.toml is printed, and is a failure. Outcomes lie in build/mutation, and once there
-are those of every module, docs/mutation.md is written from them.
+What survives and is not judged in judged.toml is printed, and is a failure. Outcomes lie in tests/mutation/outcomes, and
+docs/mutation.md is written from them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .trial import Trials
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation")
     parser.add_argument("modules", nargs="*", metavar="MODULE", help=f"of {', '.join(TESTS)}")
-    parser.add_argument("--again", action="store_true", help="only what survived the last time")
+    parser.add_argument("--again", action="store_true", help="only what survived the last time and is not judged")
     parser.add_argument("--processes", type=int, default=2)
     asked = parser.parse_args()
     unknown = set(asked.modules) - TESTS.keys()
@@ -36,9 +36,11 @@ def _mutate(module: str, processes: int, *, again: bool) -> list[str]:
     path = Path("agent", PACKAGE, *module.split(".")).with_suffix(".py")
     mutants = mutants_of(path)
     outcomes = Outcomes.read(module) if again else Outcomes(module, len(mutants), [])
+    judged: list[str] = []
     if again:
-        mutants = [one for one in mutants if one.change in outcomes.survivors]
-    survivors = _survivors(module, path, mutants, processes) if mutants else []
+        mutants = [one for one in mutants if one.change in outcomes.unjudged()]
+        judged = sorted(set(outcomes.survivors) - set(outcomes.unjudged()))
+    survivors = [*judged, *(_survivors(module, path, mutants, processes) if mutants else [])]
     outcomes = Outcomes(module, outcomes.mutants, survivors)
     outcomes.write()
     unjudged = outcomes.unjudged()

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-_PLACE = Path("build", "mutation")
+_PLACE = Path("tests", "mutation", "outcomes")
 _JUDGED = Path("tests", "mutation", "judged.toml")
 
 
@@ -26,7 +26,7 @@ class Outcomes:
 
     def write(self) -> None:
         _PLACE.mkdir(parents=True, exist_ok=True)
-        (_PLACE / f"{self.module}.json").write_text(json.dumps(asdict(self), indent=1))
+        (_PLACE / f"{self.module}.json").write_text(json.dumps(asdict(self), indent=1) + "\n")
 
     @classmethod
     def read(cls, module: str) -> Outcomes:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 _SETTINGS = "_hypothesis_internal_use_settings"
-_FEW = 20
+FEW = 20
 
 
 def few_examples() -> None:
@@ -19,7 +19,7 @@ def few_examples() -> None:
         database=None,
         derandomize=True,
         deadline=None,
-        max_examples=_FEW,
+        max_examples=FEW,
         phases=(Phase.explicit, Phase.generate),
         suppress_health_check=list(HealthCheck),
     )
@@ -34,7 +34,7 @@ class Properties:
 
     def limit(self, examples: int) -> None:
         for owner, name, given in self._places.values():
-            most = examples if given.max_examples == _FEW else min(given.max_examples, examples)
+            most = examples if given.max_examples == FEW else min(given.max_examples, examples)
             setattr(owner, name, settings(given, max_examples=most))
 
     def last(self, items: Iterable[pytest.Item]) -> list[pytest.Item]:

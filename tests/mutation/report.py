@@ -17,25 +17,28 @@ are not mutated, nor are strings."""
 
 
 def write() -> None:
-    """Nothing where a module was never run here."""
-    if not all(Outcomes.there(module) for module in TESTS):
-        return
-    every = [Outcomes.read(module) for module in TESTS]
-    _PAGE.write_text("\n".join([*_head(every), *(line for outcomes in every for line in _survivors(outcomes))]) + "\n")
+    every = [Outcomes.read(module) for module in TESTS if Outcomes.there(module)]
+    missing = [module for module in TESTS if not Outcomes.there(module)]
+    survivors = [line for outcomes in every for line in _survivors(outcomes)]
+    _PAGE.write_text("\n".join([*_head(every), *_not_run(missing), *survivors]) + "\n")
 
 
 def _head(every: list[Outcomes]) -> list[str]:
-    mutants, survived = sum(one.mutants for one in every), sum(len(one.survivors) for one in every)
+    rows = [(len(one.survivors), one.mutants, len(one.unjudged()), f"`{one.module}`") for one in every]
+    total = sum(row[0] for row in rows), sum(row[1] for row in rows), sum(row[2] for row in rows), "all"
     return [
         "# Mutation testing",
         "",
         *_WHAT.splitlines(),
         "",
-        "| module | mutants | killed | judged |",
-        "|---|---:|---:|---:|",
-        *(f"| `{one.module}` | {one.mutants} | {one.mutants - len(one.survivors)} | {len(one.survivors)} |" for one in every),
-        f"| all | {mutants} | {mutants - survived} | {survived} |",
+        "| module | mutants | killed | judged equivalent | neither |",
+        "|---|---:|---:|---:|---:|",
+        *(f"| {name} | {all_} | {all_ - left} | {left - open_} | {open_} |" for left, all_, open_, name in (*rows, total)),
     ]
+
+
+def _not_run(missing: list[str]) -> list[str]:
+    return ["", f"Not run yet: {', '.join(f'`{module}`' for module in missing)}."] if missing else []
 
 
 def _survivors(outcomes: Outcomes) -> list[str]:

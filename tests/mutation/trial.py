@@ -41,6 +41,9 @@ _EXAMPLES = 20
 _ROOM = 6 << 30
 """Bytes of address space: what a mutant makes of a loop must not take the machine."""
 
+_WORK = 60
+"""Seconds of a processor: what goes on for ever ends by itself, also where nobody waits for it any more."""
+
 _OURS = ("runctl_agent", "runctl", "runctl_simulator", "tests")
 
 
@@ -102,7 +105,7 @@ class Trials:
                 pid, mutant, _ = running.pop(fd)
                 os.close(fd)
                 if fd not in ended:
-                    os.kill(pid, signal.SIGKILL)  # what goes on for ever is noticed, too
+                    os.kill(pid, signal.SIGKILL)  # what waits for ever is noticed, too
                 if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0:
                     yield mutant
 
@@ -181,6 +184,7 @@ def _fork(work: Callable[[], int], output: Path) -> int:
         os.dup2(said, 1)
         os.dup2(said, 2)
         resource.setrlimit(resource.RLIMIT_AS, (_ROOM, _ROOM))
+        resource.setrlimit(resource.RLIMIT_CPU, (_WORK, _WORK))
         code = work()
     except BaseException:
         traceback.print_exc()

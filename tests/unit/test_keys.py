@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runctl_agent.contract.keys import Destination, Keys, parse_destination, parse_manifest_key
+from runctl_agent.contract.keys import Destination, Keys, Series, parse_destination, parse_manifest_key, snapshot_of
 from runctl_agent.contract.malformed import Malformed
 from tests.contract.strategies import RELAXED, components, epochs, paths, seqs
 
@@ -154,3 +154,65 @@ def test_what_is_no_destination(url: str, reason: str) -> None:
     found = parse_destination(url)
     assert isinstance(found, Malformed)
     assert reason in found.reason
+
+
+def test_the_borders_of_what_keys_can_number() -> None:
+    assert KEYS.relative(KEYS.pin(999_999, 99_999_999)) == "pins/999999-99999999.json"
+    assert KEYS.relative(KEYS.pin(0, 0)) == "pins/000000-00000000.json"
+    for epoch, seq in ((1_000_000, 0), (0, 100_000_000), (-1, 0), (0, -1)):
+        with pytest.raises(ValueError, match="is not between"):
+            KEYS.pin(epoch, seq)
+
+
+def test_a_manifest_key_gives_all_that_it_bears() -> None:
+    assert parse_manifest_key(KEYS.manifest(2, 7, "checkpoint-500")) == (2, 7, "checkpoint-500")
+
+
+def test_a_prefix_has_so_many_characters_and_no_more() -> None:
+    assert parse_destination("s3://bucket/" + "a" * 512) == Destination("bucket", "a" * 512)
+    assert isinstance(parse_destination("s3://bucket/" + "a" * 513), Malformed)
+
+
+def test_a_key_that_fits_to_the_last_byte_is_kept() -> None:
+    head = KEYS.data(1, 1, "c", "")
+    path = "/".join(["a" * 200] * 4)
+    path += "/" + "b" * (1024 - len(head) - len(path) - 1)
+    assert KEYS.data(1, 1, "c", path) == head + path
+    longer = KEYS.data(1, 1, "c", path + "b")
+    assert longer.startswith(KEYS.data_prefix(1, 1) + "sha256-")
+
+
+@pytest.mark.parametrize("offset", [0, 12, 10**12 - 1, 10**12, 10**15])
+def test_the_key_of_a_piece_gives_its_offset(offset: int) -> None:
+    series = Series("logs/a.", ".jsonl")
+    assert series.offset(series.key(offset)) == offset
+
+
+@pytest.mark.parametrize(
+    ("prefix", "key"),
+    [
+        ("logs/a.", "logs/a.00000000001"),
+        ("logs/a.", "logs/a.0000000000012"),
+        ("logs/a.", "logs/a.abcdefghijkl"),
+        ("logs/a.", "logs/a.²²²²²²²²²²²²"),
+        ("logs/a.", "logs/a.b"),
+        ("logs/a.", "logs/b.000000000012"),
+        ("logs/a.", "000000000012"),
+        ("!", "000000000012"),
+    ],
+)
+def test_the_key_of_something_else_is_no_piece(prefix: str, key: str) -> None:
+    assert Series(prefix).offset(key) is None
+
+
+@pytest.mark.parametrize(
+    ("relative", "name"),
+    [
+        ("data/000001-00000007/a/b", "000001-00000007"),
+        ("data/1-7/a", None),
+        ("data/000001-00000007/", None),
+        ("manifests/000001-00000007-a.json", None),
+    ],
+)
+def test_an_object_belongs_to_the_checkpoint_under_whose_name_it_lies(relative: str, name: str | None) -> None:
+    assert snapshot_of(relative) == name

@@ -83,3 +83,12 @@ def test_what_was_told_of_a_file_counts_while_others_come_and_go(settler: Settle
     settler.observe(look("checkpoint-5", model, passing, kind=Kind.HUGGINGFACE), at(0))
     settler.observe(look("checkpoint-5", model, file("trainer_state.json", 0.5), kind=Kind.HUGGINGFACE), at(1))
     assert names(settler.finished(at(1))) == ["checkpoint-5"]
+
+
+@pytest.mark.parametrize("size", [50, 200])
+def test_what_was_written_in_place_may_have_become_smaller_or_larger(settler: Settler, size: int) -> None:
+    settler.observe(last(), at(0))
+    assert names(settler.finished(at(0))) == ["last.pt"]
+    settler.observe(last(mtime=3, size=size), at(4))
+    assert names(settler.finished(at(4))) == ["last.pt"]
+    assert settler.rewritten(ROOT, "last.pt")
