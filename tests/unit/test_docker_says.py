@@ -80,3 +80,17 @@ def test_only_what_the_client_obeys_goes_by_the_file() -> None:
 def test_a_value_of_several_lines_would_be_several_variables() -> None:
     with pytest.raises(Exception, match="several lines"):
         env_file_of({"PATH": "/x\nEVIL=1"})
+
+
+def test_a_layer_is_known_when_it_is_named_and_here_when_it_is_whole() -> None:
+    printed = [
+        "1.0: Pulling from pytorch/pytorch",
+        "a: Pulling fs layer",
+        "b: Waiting",
+        "c: Already exists",
+        "a: Download complete",
+        "d: Downloading",
+    ]
+    assert progress("\n".join(printed)) == (1, 3)
+    assert progress("\n".join([*printed, "a: Pull complete", "a: Pull complete"])) == (2, 3)
+    assert progress("") == (0, 0)

@@ -60,3 +60,20 @@ def test_any_lines_can_be_read(lines: list[str]) -> None:
         assert value is None or math.isfinite(value)
     assert found.step is None or found.step >= 0
     assert found.steps is None or found.steps >= (found.step or 0)
+
+
+def test_what_one_line_does_not_say_another_may() -> None:
+    assert Said().or_else(Said(5, 1.0, 2.5, steps=10)) == Said(5, 1.0, 2.5, steps=10)
+    assert Said(7, 2.0, 0.5, steps=20).or_else(Said(5, 1.0, 2.5, steps=10)) == Said(7, 2.0, 0.5, steps=20)
+    assert Said(7).or_else(Said(loss=2.5)) == Said(7, None, 2.5)
+
+
+def test_a_loss_that_is_none_is_not_made_good_by_another() -> None:
+    assert Said(broken=True).or_else(Said(5, loss=2.5)) == Said(5, broken=True)
+    assert Said(loss=2.5).or_else(Said(broken=True)) == Said(loss=2.5)
+
+
+def test_steps_that_are_behind_the_present_one_are_those_of_something_else() -> None:
+    assert Said(11).or_else(Said(steps=10)) == Said(11)
+    assert Said(10).or_else(Said(steps=10)) == Said(10, steps=10)
+    assert Said(steps=10).or_else(Said(11)) == Said(11)
