@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check attack faults fuzz soak proof simulation e2e-trainers interruptions containers systemd metrics e2e-machine report-shot e2e-vm packer lock audit large bench bench-smoke clean
+.PHONY: demo test check attack coverage faults fuzz mutation soak proof simulation e2e-trainers interruptions containers systemd metrics e2e-machine report-shot e2e-vm packer lock audit large bench bench-smoke clean
 
 demo: $(VENV)/.installed  ## a training is launched, its machine lost, and nothing else
 	@$(BIN)/runctl-demo
@@ -49,6 +49,12 @@ attack: $(VENV)/.installed  ## a training's user against root's agent; needs roo
 
 fuzz: $(VENV)/.fuzz  ## every reader of bytes that others write, ten minutes each by atheris: three hours on two cores
 	$(BIN)/python -m tests.fuzz.run --seconds 600
+
+coverage: $(VENV)/.installed  ## branches of the pure core that its tests take: 95 of 100 at least; two minutes
+	$(BIN)/pytest -n 2 --cov --cov-report=term $$(cat tests/core.txt)
+
+mutation: $(VENV)/.mutation  ## every small change of settle, state, deadline, contract and commit, and which no test notices; hours
+	$(BIN)/python -m tests.mutation
 
 metrics: $(VENV)/.installed  ## the metrics and the alert rules by promtool and node_exporter: those in the PATH, or Debian's, unpacked
 	$(BIN)/pytest -n 0 tests/metrics
@@ -103,6 +109,10 @@ $(VENV)/.bench: $(VENV)/.installed
 
 $(VENV)/.fuzz: $(VENV)/.installed
 	$(BIN)/python -m pip install -q -e '.[dev,demo,fuzz]'
+	touch $@
+
+$(VENV)/.mutation: $(VENV)/.installed
+	$(BIN)/python -m pip install -q -e '.[dev,demo,mutation]'
 	touch $@
 
 $(VENV)/.trainers: tests/e2e/trainers/requirements.txt $(VENV)/.installed

@@ -111,7 +111,9 @@ def test_one_that_is_not_what_its_name_says(launched: Callable[[bytes, str], Tar
 
 
 @pytest.mark.parametrize(
-    "body", [b"no archive", archive([member("a", b"x" * 5000)], Path("/"))[:-30], b"\x1f\x8b\x08" + b"\xff" * 200]
+    "body",
+    [b"no archive", archive([member("a", b"x" * 5000)], Path("/"))[:-30], b"\x1f\x8b\x08" + b"\xff" * 200],
+    ids=["no archive", "breaks off", "no deflate"],  # by itself pytest would name them by the second in which they were packed
 )
 def test_garbage_is_told_as_such(body: bytes, launched: Callable[[bytes, str], Target]) -> None:
     target = launched(body, hashlib.sha256(body).hexdigest())
