@@ -36,6 +36,7 @@ from .strategies import RELAXED, json_values
         (b'{"a": NaN}', "NaN is not a number of JSON"),
         (b'{"a": -Infinity}', "-Infinity is not a number of JSON"),
         (b'{"a": 1, "b": {"c": 1, "c": 2}}', "the name 'c' stands twice"),
+        (b'{"a": 1, "b": 1, "b": 2}', "the name 'b' stands twice"),
         (b"[" * 100_000, "nested too deeply"),
         (b"1" * 5000, "not JSON"),
         (b'{"a": 1}{', "not JSON"),
@@ -161,6 +162,7 @@ def test_what_is_not_there_has_its_default_and_what_is_there_is_read() -> None:
 def test_a_document_of_a_later_version_is_refused() -> None:
     for plain in ({}, {"version": 1}, {"version": 2}):
         Fields(plain).version(2)
+    Fields({}).version(1)
     for later in ({"version": 3}, {"version": 0}):
         with pytest.raises(Wrong, match="version"):
             Fields(later).version(2)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runctl_agent.contract.gc import Gc, Pin, Span, decode_gc, decode_pin, encode_gc, encode_pin
+from runctl_agent.contract.gc import Gc, Pin, Span, decode_gc, decode_pin, encode_gc, encode_pin, spans
 from runctl_agent.contract.keys import Keys, parse_pin_key, parse_snapshot, snapshot
 from runctl_agent.contract.malformed import Malformed
 from runctl_agent.contract.manifest import Rank
@@ -113,3 +113,29 @@ def test_names_and_keys_lead_back(epoch: int, seq: int) -> None:
     assert parse_snapshot(snapshot(epoch, seq)) == (epoch, seq)
     assert parse_pin_key(keys.pin(epoch, seq)) == parse_pin_key(keys.relative(keys.pin(epoch, seq))) == (epoch, seq)
     assert isinstance(parse_pin_key(keys.manifest(epoch, seq, "c")), Malformed)
+
+
+def test_nothing_is_condemned_and_nobody_fenced_off_at_first() -> None:
+    assert (Gc().fence, Gc().condemned, Gc().condemns("000000-00000000")) == (0, (), False)
+
+
+def test_a_pin_is_named_as_its_checkpoint() -> None:
+    assert PIN.snapshot == "000002-00000007"
+
+
+def test_what_overlaps_is_one_row() -> None:
+    assert spans([Span(1, 1, 5), Span(1, 3, 7), Span(1, 4, 6), Span(2, 8, 9)]) == (Span(1, 1, 7), Span(2, 8, 9))
+
+
+@pytest.mark.parametrize("span", [[1, -1, 3], [1, 3, 2], [1, 2], [1, 2, 3, 4], [-1, 2, 3], {}])
+def test_what_is_no_row_of_checkpoints_is_malformed(span: object) -> None:
+    plain = json.loads(encode_gc(Gc(condemned=(Span(1, 1, 3),))))
+    plain["condemned"] = [span]
+    assert isinstance(decode_gc(json.dumps(plain).encode()), Malformed)
+
+
+@pytest.mark.parametrize(("decode", "body"), [(decode_gc, encode_gc(GC)), (decode_pin, encode_pin(PIN))])
+def test_what_a_later_version_wrote_is_malformed(decode: Callable[[bytes], object], body: bytes) -> None:
+    plain = json.loads(body)
+    plain["version"] += 1
+    assert isinstance(decode(json.dumps(plain).encode()), Malformed)

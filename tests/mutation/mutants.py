@@ -126,13 +126,19 @@ class _Text:
 
     def difference(self, changed: str) -> str:
         was, now = self._source.splitlines(), changed.splitlines()
-        first = next((i for i, (a, b) in enumerate(zip(was, now, strict=False)) if a != b), min(len(was), len(now)))
-        last = next((i for i, (a, b) in enumerate(zip(was[first:][::-1], now[first:][::-1], strict=False)) if a != b), 0)
+        first = _equal(was, now)
+        last = _equal(was[first:][::-1], now[first:][::-1])
         was, now = was[first : len(was) - last], now[first : len(now) - last]
         return " => ".join(" ".join(" ".join(line.partition("  # ")[0] for line in lines).split()) for lines in (was, now))
 
     def _line(self, number: int) -> str:
         return self._lines[number - 1] if number <= len(self._lines) else ""
+
+
+def _equal(some: Sequence[str], others: Sequence[str]) -> int:
+    """How many lines at the beginning are equal."""
+    shorter = min(len(some), len(others))
+    return next((place for place in range(shorter) if some[place] != others[place]), shorter)
 
 
 def _meaning(source: str) -> str | None:

@@ -86,6 +86,10 @@ class Trials:
                 return self._anew(mutant, selected)
             return self._here(session, properties.last(item for item in session.items if _function(item.nodeid) in selected))
 
+        unchanged = Mutant(0, "as it is", self._source)
+        anew = list(self._race([unchanged], lambda one: self._anew(one, self._selected(one.line))))
+        if not (anew and list(self._race([unchanged], work))):
+            raise RuntimeError(f"{self._module} as it is does not survive: what is found says nothing")
         for survivor in self._race(self._mutants, work):
             print(f"  survived: {survivor.change}", flush=True)
             self._survivors.append(survivor)
