@@ -50,8 +50,8 @@ attack: $(VENV)/.installed  ## a training's user against root's agent; needs roo
 fuzz: $(VENV)/.fuzz  ## every reader of bytes that others write, ten minutes each by atheris: three hours on two cores
 	$(BIN)/python -m tests.fuzz.run --seconds 600
 
-coverage: $(VENV)/.installed  ## branches of the pure core that its tests take: 95 of 100 at least; two minutes
-	$(BIN)/pytest -n 2 --cov --cov-report=term $$(cat tests/core.txt)
+coverage: $(VENV)/.installed  ## branches of the pure core that its tests take: 95 of 100 at least
+	$(BIN)/python -m pytest -n 2 -p tests.mutation.fewer --cov --cov-report=term @tests/core.txt
 
 mutation: $(VENV)/.mutation  ## every small change of settle, state, deadline, contract and commit, and which no test notices; hours
 	$(BIN)/python -m tests.mutation

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from runctl_simulator.cloud import Cloud
 from tests.e2e.moto_server import moto_server
@@ -26,6 +27,9 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_configure() -> None:
+    # How long an example takes to make says how busy the machine is, and nothing of what is tested.
+    settings.register_profile("ours", suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("ours")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background: commands under test would ignore it too
         signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in [name for name in os.environ if name.startswith("AWS_")]:
