@@ -29,6 +29,10 @@ def cut_off(endpoint: str) -> Iterator[None]:
         yield
 
 
+RESTORED = 100
+"""Of so many, the last ones, the real restore is tried as well: each reads the whole list of manifests."""
+
+
 class Proven(Agent):
     def __init__(self, tmp_path: Path, s3: S3, *, disk: Path | None = None) -> None:
         """`disk`: where the checkpoints lie."""
@@ -70,15 +74,22 @@ class Proven(Agent):
         `fleeting`: up to this step they stood for less than a second, and may have been missed.
         """
         wanted = {f"model_step_{step}.bin" for step in self.sizes}
-        found = self._names()
+        manifests = committed(self.s3, self.run)
+        found = [manifest.checkpoint for manifest in manifests]
         missed = {step for step in self.sizes if step <= fleeting and f"model_step_{step}.bin" not in found}
         lost = wanted - set(found) - {f"model_step_{step}.bin" for step in missed}
         doubled = sorted({name for name in found if found.count(name) > 1})
         assert (lost, doubled, set(found) - wanted) == (set(), [], set())
         back = self.place / "back"
         with self.s3.store() as store:
-            restorer = Restorer(store, Keys(self.s3.prefix, self.run), ThreadRuntime())
-            for step in self.sizes.keys() - missed:
+            keys = Keys(self.s3.prefix, self.run)
+            restorer = Restorer(store, keys, ThreadRuntime())
+            for manifest in manifests:
+                (file,) = manifest.files
+                got = store.get(keys.absolute(file.object))
+                assert got is not None
+                assert got.body == body(manifest.step, self.sizes[manifest.step]), manifest.checkpoint
+            for step in sorted(self.sizes.keys() - missed)[-RESTORED:]:
                 restored = restorer.restore(str(back), checkpoint=f"model_step_{step}.bin")
                 assert Path(restored.path).read_bytes() == body(step, self.sizes[step])
                 os.unlink(restored.path)
