@@ -133,8 +133,7 @@ class Gatherer:
     def problems(self) -> list[str]:
         """What could not be read or staged, and why."""
         troubles = {f"{root}/{name}": error for (root, name), error in self._intake.troubles.copy().items()}
-        told = sorted({**self._problems.copy(), **troubles}.items())
-        return [*(f"{subject}: {error}" for subject, error in told), *self._intake.held_open]
+        return [*(f"{one}: {why}" for one, why in sorted({**self._problems.copy(), **troubles}.items())), *self._intake.held_open]
 
     @property
     def refused(self) -> str:
